@@ -1,0 +1,84 @@
+/* Frame buffers and the pool that they come from.
+ *
+ * A frame is one contiguous, reference-counted buffer with headroom, so that a framing header or a VLAN tag is put in
+ * front without a copy. Whoever is handed a reference owns it and gives it back with vs_frame_unref(). Flooding adds
+ * references. A frame with more than one reference is read-only, with one exception: the framing header in the
+ * headroom (link/framing.h), whose bytes are a function of the frame's length alone.
+ *
+ * A pool hands out buffers of a few size classes, keeps freed ones for reuse up to a bound, and never exceeds its
+ * stated maximum: past it vs_frame_new() returns NULL and the caller counts a drop. A pool and its frames belong to
+ * one thread. */
+#ifndef VS_BASE_FRAME_H
+#define VS_BASE_FRAME_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+
+/* Bytes kept free in front of a new frame: framing header (8), virtio-net header (12), 802.1Q tag (4), and slack. */
+#define VS_FRAME_HEADROOM 64
+
+/* Largest frame a pool can hand out: a super-frame (PROTOCOL.md, "Frames"). */
+#define VS_FRAME_MAX 131072
+
+struct vs_pool;
+
+struct vs_frame {
+	struct vs_pool *pool;
+	uint32_t refs;
+	uint8_t size_class;
+	uint16_t vlan;      /* VLAN the switch has put the frame into; 0: none */
+	uint32_t offset;    /* of the first frame byte in data[] */
+	uint32_t len;       /* bytes of frame */
+	uint32_t capacity;  /* bytes of data[] */
+	uint32_t flow_hash; /* 0: not computed yet (link/flow.h) */
+	struct vs_frame *next_free;
+	uint8_t data[];
+};
+
+struct vs_pool_stats {
+	uint64_t bytes;      /* held now, in use or kept for reuse */
+	uint64_t bytes_used; /* in use now */
+	uint64_t bytes_max;
+	uint64_t failures; /* vs_frame_new() calls that returned NULL */
+};
+
+/* A pool that never holds more than bytes_max bytes; NULL: out of memory. */
+struct vs_pool *vs_pool_new(size_t bytes_max);
+
+/* Frees the pool. Every frame must have been given back (asserted). NULL is accepted. */
+void vs_pool_free(struct vs_pool *pool);
+
+void vs_pool_stats(const struct vs_pool *pool, struct vs_pool_stats *out);
+
+/* Gives memory that is kept for reuse back to the system. Called when a burst is over. */
+void vs_pool_trim(struct vs_pool *pool);
+
+/* A frame of `len` uninitialised bytes after VS_FRAME_HEADROOM, one reference held by the caller.
+ * NULL: the pool's maximum is reached, memory is out, or len > VS_FRAME_MAX. */
+struct vs_frame *vs_frame_new(struct vs_pool *pool, size_t len) VS_MUST_CHECK;
+
+/* A private copy (one reference, same pool, same contents and metadata) of a frame; NULL as vs_frame_new(). */
+struct vs_frame *vs_frame_copy(const struct vs_frame *frame) VS_MUST_CHECK;
+
+static inline struct vs_frame *vs_frame_ref(struct vs_frame *frame)
+{
+	frame->refs++;
+	return frame;
+}
+
+/* Gives one reference back. NULL is accepted. */
+void vs_frame_unref(struct vs_frame *frame);
+
+static inline uint8_t *vs_frame_bytes(struct vs_frame *frame)
+{
+	return frame->data + frame->offset;
+}
+
+static inline const uint8_t *vs_frame_cbytes(const struct vs_frame *frame)
+{
+	return frame->data + frame->offset;
+}
+
+#endif

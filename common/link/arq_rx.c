@@ -1,0 +1,401 @@
+#include "link/arq_rx.h"
+
+#include <endian.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/time.h"
+#include "link/seqbits.h"
+
+#define RING_MIN VS_SEQBITS_MIN
+
+/* ACKs go out at the latest after so many segments, whatever the delay. */
+#define ACK_EVERY 32
+
+/* What a kept segment costs at least: the smallest buffer class. The advertised window counts in these. */
+#define SEGMENT_COST 1664
+
+struct rx_slot {
+	struct vs_frame *kept;
+	uint8_t frg;
+};
+
+struct rx_lane {
+	uint32_t nxt;  /* next expected in order */
+	uint32_t top;  /* one after the highest that has arrived */
+	bool boundary; /* nxt starts a message */
+	uint32_t ring_size;
+	struct rx_slot *ring;
+	struct vs_seqbits present;
+	struct vs_deframer deframer;
+
+	/* The segment that the next ACK echoes: the last one that arrived. */
+	uint32_t ack_sn, ack_ts;
+	uint64_t ack_arrived_usec;
+};
+
+struct vs_arq_rx {
+	struct vs_arq_rx_config config;
+	struct rx_lane *lanes[VS_LANES_MAX];
+	uint64_t owed; /* bit: the lane owes an ACK */
+	unsigned unacked;
+	uint64_t ack_deadline;
+	uint64_t ack_delay_usec;
+	struct vs_arq_rx_stats stats;
+};
+
+struct vs_arq_rx *vs_arq_rx_new(const struct vs_arq_rx_config *config)
+{
+	struct vs_arq_rx *rx = calloc(1, sizeof(*rx));
+	if (!rx)
+		return NULL;
+	rx->config = *config;
+	rx->ack_deadline = VS_NEVER;
+	rx->ack_delay_usec = 5 * VS_MSEC;
+	return rx;
+}
+
+static struct rx_slot *slot_of(const struct rx_lane *lane, uint32_t sn)
+{
+	return &lane->ring[sn & (lane->ring_size - 1)];
+}
+
+static void discard(struct vs_arq_rx *rx, struct rx_lane *lane, uint32_t sn)
+{
+	struct rx_slot *slot = slot_of(lane, sn);
+	rx->stats.held -= slot->kept->capacity;
+	vs_frame_unref(slot->kept);
+	slot->kept = NULL;
+	vs_seqbits_clear(&lane->present, sn);
+}
+
+static void free_lane(struct vs_arq_rx *rx, struct rx_lane *lane)
+{
+	if (!lane)
+		return;
+	for (uint32_t i = 0; i < lane->ring_size; i++)
+		if (lane->ring[i].kept)
+			discard(rx, lane, i);
+	rx->stats.held -= vs_deframer_pending(&lane->deframer);
+	vs_deframer_reset(&lane->deframer);
+	free(lane->ring);
+	vs_seqbits_fini(&lane->present);
+	free(lane);
+}
+
+void vs_arq_rx_reset(struct vs_arq_rx *rx)
+{
+	for (unsigned i = 0; i < VS_LANES_MAX; i++) {
+		free_lane(rx, rx->lanes[i]);
+		rx->lanes[i] = NULL;
+	}
+	rx->owed = 0;
+	rx->unacked = 0;
+	rx->ack_deadline = VS_NEVER;
+}
+
+void vs_arq_rx_free(struct vs_arq_rx *rx)
+{
+	if (!rx)
+		return;
+	vs_arq_rx_reset(rx);
+	free(rx);
+}
+
+static struct rx_lane *lane_of(struct vs_arq_rx *rx, uint32_t lane_no)
+{
+	struct rx_lane *lane = rx->lanes[lane_no];
+	if (lane)
+		return lane;
+	lane = calloc(1, sizeof(*lane));
+	if (!lane)
+		return NULL;
+	lane->boundary = true;
+	rx->lanes[lane_no] = lane;
+	return lane;
+}
+
+static bool grow_ring(struct rx_lane *lane, uint32_t need)
+{
+	uint32_t size = lane->ring_size ? lane->ring_size : RING_MIN;
+	while (size < need)
+		size *= 2;
+	if (size == lane->ring_size)
+		return true;
+	struct rx_slot *ring = calloc(size, sizeof(*ring));
+	struct vs_seqbits present;
+	if (!ring || !vs_seqbits_init(&present, size)) {
+		free(ring);
+		return false;
+	}
+	for (uint32_t sn = lane->nxt; lane->ring_size && sn != lane->top; sn++) {
+		if (!slot_of(lane, sn)->kept)
+			continue;
+		ring[sn & (size - 1)] = *slot_of(lane, sn);
+		vs_seqbits_set(&present, sn);
+	}
+	free(lane->ring);
+	vs_seqbits_fini(&lane->present);
+	lane->ring = ring;
+	lane->ring_size = size;
+	lane->present = present;
+	return true;
+}
+
+/* --- Delivery --- */
+
+static int deframe(struct vs_arq_rx *rx, struct rx_lane *lane, const void *data, size_t len, uint8_t frg,
+		   struct vs_deframed *arrived)
+{
+	rx->stats.held -= vs_deframer_pending(&lane->deframer);
+	int err = vs_deframer_input(&lane->deframer, rx->config.pool, rx->config.drops, data, len, arrived);
+	rx->stats.held += vs_deframer_pending(&lane->deframer);
+	lane->boundary = frg == 0;
+	return err;
+}
+
+static int deliver_kept(struct vs_arq_rx *rx, struct rx_lane *lane, uint32_t sn, struct vs_deframed *arrived)
+{
+	struct rx_slot *slot = slot_of(lane, sn);
+	int err = deframe(rx, lane, vs_frame_cbytes(slot->kept), slot->kept->len, slot->frg, arrived);
+	discard(rx, lane, sn);
+	return err;
+}
+
+/* Everything that is in order now. */
+static int drain(struct vs_arq_rx *rx, struct rx_lane *lane, struct vs_deframed *arrived)
+{
+	int err = 0;
+	while (!err && lane->nxt != lane->top && slot_of(lane, lane->nxt)->kept)
+		err = deliver_kept(rx, lane, lane->nxt++, arrived);
+	return err;
+}
+
+static void keep(struct vs_arq_rx *rx, struct rx_lane *lane, const struct vs_segment *seg)
+{
+	struct vs_frame *copy = NULL;
+	if (rx->stats.held < rx->config.budget && grow_ring(lane, seg->sn - lane->nxt + 1))
+		copy = vs_frame_new(rx->config.pool, seg->len);
+	if (!copy) {
+		vs_drop(rx->config.drops, VS_DROP_NO_BUFFER);
+		return;
+	}
+	memcpy(vs_frame_bytes(copy), seg->data, seg->len);
+	*slot_of(lane, seg->sn) = (struct rx_slot){ .kept = copy, .frg = seg->frg };
+	vs_seqbits_set(&lane->present, seg->sn);
+	rx->stats.held += copy->capacity;
+	rx->stats.out_of_order++;
+	if (vs_sn_diff(seg->sn + 1, lane->top) > 0)
+		lane->top = seg->sn + 1;
+}
+
+/* --- Acknowledgement --- */
+
+static void owe_ack(struct vs_arq_rx *rx, const struct vs_segment *seg, uint32_t sn, uint64_t now)
+{
+	struct rx_lane *lane = rx->lanes[seg->conv];
+	lane->ack_sn = sn;
+	lane->ack_ts = seg->ts;
+	lane->ack_arrived_usec = now;
+	rx->owed |= UINT64_C(1) << seg->conv;
+	uint64_t deadline = ++rx->unacked >= ACK_EVERY ? now : now + rx->ack_delay_usec;
+	rx->ack_deadline = vs_time_min(rx->ack_deadline, deadline);
+}
+
+/* --- Input --- */
+
+static int input_push(struct vs_arq_rx *rx, struct rx_lane *lane, const struct vs_segment *seg, uint64_t now,
+		      struct vs_deframed *arrived)
+{
+	int32_t ahead = vs_sn_diff(seg->sn, lane->nxt);
+	if (ahead >= VS_WINDOW_MAX) {
+		vs_drop(rx->config.drops, VS_DROP_OUT_OF_WINDOW);
+		return 0;
+	}
+	owe_ack(rx, seg, seg->sn, now);
+	bool known = ahead < 0 || (vs_sn_diff(seg->sn, lane->top) < 0 && slot_of(lane, seg->sn)->kept);
+	if (known) {
+		rx->stats.duplicates++;
+		vs_drop(rx->config.drops, VS_DROP_DUPLICATE);
+		return 0;
+	}
+	rx->stats.segments++;
+	if (ahead > 0) {
+		keep(rx, lane, seg);
+		return 0;
+	}
+	bool gap_behind = lane->top != lane->nxt;
+	lane->nxt++;
+	if (!gap_behind)
+		lane->top = lane->nxt;
+	int err = deframe(rx, lane, seg->data, seg->len, seg->frg, arrived);
+	return err || !gap_behind ? err : drain(rx, lane, arrived);
+}
+
+/* One after the last segment of the message that starts at `sn`, if all of it is there; else sn. */
+static uint32_t whole_message(const struct rx_lane *lane, uint32_t sn, uint32_t end)
+{
+	for (uint32_t at = sn; at != end && vs_sn_diff(at, lane->top) < 0 && slot_of(lane, at)->kept; at++)
+		if (slot_of(lane, at)->frg == 0)
+			return at + 1;
+	return sn;
+}
+
+/* Delivers the complete messages before `end` and lets the rest go. A message is known to start only after a segment
+ * that ended one, so the message right behind a gap goes as well. */
+static int skip(struct vs_arq_rx *rx, struct rx_lane *lane, uint32_t end, struct vs_deframed *arrived)
+{
+	int err = 0;
+	while (lane->nxt != end && !err) {
+		uint32_t message_end = lane->boundary ? whole_message(lane, lane->nxt, end) : lane->nxt;
+		if (message_end != lane->nxt) {
+			while (lane->nxt != message_end && !err)
+				err = deliver_kept(rx, lane, lane->nxt++, arrived);
+			continue;
+		}
+		rx->stats.held -= vs_deframer_pending(&lane->deframer);
+		vs_deframer_reset(&lane->deframer);
+		lane->boundary = false;
+		if (vs_sn_diff(lane->nxt, lane->top) < 0 && slot_of(lane, lane->nxt)->kept) {
+			lane->boundary = slot_of(lane, lane->nxt)->frg == 0;
+			discard(rx, lane, lane->nxt);
+		}
+		lane->nxt++;
+		rx->stats.skipped++;
+	}
+	lane->boundary = true;
+	if (vs_sn_diff(lane->top, lane->nxt) < 0)
+		lane->top = lane->nxt;
+	return err ? err : drain(rx, lane, arrived);
+}
+
+static int input_skip(struct vs_arq_rx *rx, struct rx_lane *lane, const struct vs_segment *seg, uint64_t now,
+		      struct vs_deframed *arrived)
+{
+	int32_t ahead = vs_sn_diff(seg->sn, lane->nxt);
+	if (ahead > VS_WINDOW_MAX) {
+		vs_drop(rx->config.drops, VS_DROP_OUT_OF_WINDOW);
+		return 0;
+	}
+	int err = ahead > 0 ? skip(rx, lane, seg->sn, arrived) : 0;
+	owe_ack(rx, seg, lane->nxt - 1, now);
+	return err;
+}
+
+int vs_arq_rx_input(struct vs_arq_rx *rx, const struct vs_segment *seg, uint64_t now, struct vs_deframed *arrived)
+{
+	if (seg->conv >= rx->config.lanes) {
+		vs_drop(rx->config.drops, VS_DROP_BAD_LANE);
+		return 0;
+	}
+	struct rx_lane *lane = lane_of(rx, seg->conv);
+	if (!lane) {
+		vs_drop(rx->config.drops, VS_DROP_NO_BUFFER);
+		return 0;
+	}
+	switch (seg->cmd) {
+	case VS_CMD_PUSH:
+		return input_push(rx, lane, seg, now, arrived);
+	case VS_CMD_SKIP:
+		return input_skip(rx, lane, seg, now, arrived);
+	case VS_CMD_WASK:
+		/* Any segment with our window answers it; an ACK is one. */
+		owe_ack(rx, seg, lane->nxt - 1, now);
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+/* --- Output --- */
+
+uint32_t vs_arq_rx_una(const struct vs_arq_rx *rx, unsigned lane)
+{
+	return rx->lanes[lane] ? rx->lanes[lane]->nxt : 0;
+}
+
+uint16_t vs_arq_rx_window(const struct vs_arq_rx *rx)
+{
+	size_t left = rx->config.budget > rx->stats.held ? rx->config.budget - rx->stats.held : 0;
+	size_t segments = left / SEGMENT_COST;
+	return (uint16_t)VS_MIN(VS_MAX(segments, (size_t)VS_WINDOW_MIN), (size_t)VS_WINDOW_MAX);
+}
+
+void vs_arq_rx_set_ack_delay(struct vs_arq_rx *rx, uint64_t delay_usec)
+{
+	rx->ack_delay_usec = delay_usec;
+}
+
+uint64_t vs_arq_rx_deadline(const struct vs_arq_rx *rx)
+{
+	return rx->ack_deadline;
+}
+
+/* Bits nxt + 1 ... top - 1, as many as fit; returns bytes. */
+static size_t write_bitmap(const struct rx_lane *lane, uint8_t *out, size_t room)
+{
+	int32_t bits = vs_sn_diff(lane->top, lane->nxt) - 1;
+	if (bits <= 0)
+		return 0;
+	size_t bytes = VS_MIN(((size_t)bits + 7) / 8, room);
+	for (size_t at = 0; at < bytes; at += 8) {
+		uint64_t word = htole64(vs_seqbits_word(&lane->present, lane->nxt + 1 + (uint32_t)at * 8));
+		memcpy(out + at, &word, VS_MIN(bytes - at, sizeof(word)));
+	}
+	return bytes;
+}
+
+static size_t write_ack(const struct vs_arq_rx *rx, unsigned lane_no, uint64_t now, uint8_t *out, size_t room)
+{
+	const struct rx_lane *lane = rx->lanes[lane_no];
+	uint8_t *payload = out + VS_SEGMENT_HEADER;
+	uint64_t delay = vs_time_since(now, lane->ack_arrived_usec);
+	vs_put_be32(payload, (uint32_t)VS_MIN(delay, (uint64_t)UINT32_MAX));
+	size_t bitmap =
+		write_bitmap(lane, payload + VS_ACK_DELAY_SIZE, room - VS_SEGMENT_HEADER - VS_ACK_DELAY_SIZE);
+	struct vs_segment ack = {
+		.conv = lane_no,
+		.cmd = VS_CMD_ACK,
+		.wnd = vs_arq_rx_window(rx),
+		.ts = lane->ack_ts,
+		.sn = lane->ack_sn,
+		.una = lane->nxt,
+		.len = (uint32_t)(VS_ACK_DELAY_SIZE + bitmap),
+	};
+	vs_segment_encode(&ack, out);
+	return VS_SEGMENT_HEADER + ack.len;
+}
+
+size_t vs_arq_rx_write_acks(struct vs_arq_rx *rx, uint64_t now, uint8_t *out, size_t room)
+{
+	size_t written = 0;
+	while (rx->owed && room - written >= VS_SEGMENT_HEADER + VS_ACK_DELAY_SIZE + 8) {
+		unsigned lane_no = (unsigned)__builtin_ctzll(rx->owed);
+		written += write_ack(rx, lane_no, now, out + written, room - written);
+		rx->owed &= rx->owed - 1;
+		rx->stats.acks++;
+	}
+	if (!rx->owed) {
+		rx->unacked = 0;
+		rx->ack_deadline = VS_NEVER;
+	}
+	return written;
+}
+
+void vs_arq_rx_release(struct vs_arq_rx *rx)
+{
+	for (unsigned i = 0; i < VS_LANES_MAX; i++) {
+		struct rx_lane *lane = rx->lanes[i];
+		if (!lane || lane->top != lane->nxt)
+			continue;
+		free(lane->ring);
+		vs_seqbits_fini(&lane->present);
+		lane->ring = NULL;
+		lane->ring_size = 0;
+	}
+}
+
+void vs_arq_rx_stats(const struct vs_arq_rx *rx, struct vs_arq_rx_stats *out)
+{
+	*out = rx->stats;
+}

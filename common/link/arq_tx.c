@@ -1,0 +1,499 @@
+#include "link/arq_tx.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "link/arq_tx_state.h"
+
+#define RING_MIN VS_SEQBITS_MIN
+#define SLAB_SEGMENTS 32
+
+/* Segments are allocated in slabs, which are given back together when nothing is in flight. */
+struct slab {
+	struct slab *next;
+	struct tx_segment segments[SLAB_SEGMENTS];
+};
+
+static void init_state(struct vs_arq_tx *tx)
+{
+	vs_list_init(&tx->sent);
+	vs_list_init(&tx->lost);
+	vs_list_init(&tx->waiting_lanes);
+	vs_list_init(&tx->free_segments);
+	tx->reorder_deadline = VS_NEVER;
+	tx->probe_deadline = VS_NEVER;
+	tx->skip_deadline = VS_NEVER;
+}
+
+struct vs_arq_tx *vs_arq_tx_new(const struct vs_arq_tx_config *config)
+{
+	struct vs_arq_tx *tx = calloc(1, sizeof(*tx));
+	if (!tx)
+		return NULL;
+	tx->config = *config;
+	init_state(tx);
+	return tx;
+}
+
+static void free_lane(struct tx_lane *lane)
+{
+	if (!lane)
+		return;
+	free(lane->ring);
+	vs_seqbits_fini(&lane->acked);
+	free(lane);
+}
+
+static void free_memory(struct vs_arq_tx *tx)
+{
+	for (unsigned i = 0; i < VS_LANES_MAX; i++) {
+		free_lane(tx->lanes[i]);
+		tx->lanes[i] = NULL;
+	}
+	while (tx->slabs) {
+		struct slab *slab = tx->slabs;
+		tx->slabs = slab->next;
+		free(slab);
+	}
+	vs_list_init(&tx->free_segments);
+}
+
+static void settle_all(struct vs_arq_tx *tx)
+{
+	for (unsigned i = 0; i < VS_LANES_MAX; i++) {
+		struct tx_lane *lane = tx->lanes[i];
+		if (!lane)
+			continue;
+		for (uint32_t sn = lane->una; sn != lane->nxt; sn++)
+			vs_arq_tx_settle(tx, tx_lookup(lane, sn));
+	}
+}
+
+void vs_arq_tx_free(struct vs_arq_tx *tx)
+{
+	if (!tx)
+		return;
+	settle_all(tx);
+	free_memory(tx);
+	free(tx);
+}
+
+void vs_arq_tx_reset(struct vs_arq_tx *tx)
+{
+	settle_all(tx);
+	free_memory(tx);
+	struct vs_arq_tx_config config = tx->config;
+	struct vs_arq_tx_stats stats = tx->stats;
+	*tx = (struct vs_arq_tx){ .config = config, .stats = stats };
+	init_state(tx);
+}
+
+void vs_arq_tx_set_policy(struct vs_arq_tx *tx, unsigned lanes, uint64_t max_age_usec)
+{
+	tx->config.lanes = lanes;
+	tx->config.max_age_usec = max_age_usec;
+}
+
+void vs_arq_tx_set_congestion(struct vs_arq_tx *tx, struct vs_congestion *congestion)
+{
+	tx->config.congestion = congestion;
+}
+
+/* --- Lanes and segments --- */
+
+static struct tx_lane *lane_of(struct vs_arq_tx *tx, unsigned lane_no)
+{
+	struct tx_lane *lane = tx->lanes[lane_no];
+	if (lane)
+		return lane;
+	lane = calloc(1, sizeof(*lane));
+	if (!lane)
+		return NULL;
+	lane->peer_window = VS_WINDOW_MIN;
+	vs_list_init(&lane->waiting);
+	vs_list_init(&lane->waiting_node);
+	tx->lanes[lane_no] = lane;
+	return lane;
+}
+
+static uint32_t in_window(const struct tx_lane *lane)
+{
+	return lane->nxt - lane->una;
+}
+
+static int grow_ring(struct tx_lane *lane, uint32_t need)
+{
+	uint32_t size = lane->ring_size ? lane->ring_size : RING_MIN;
+	while (size < need)
+		size *= 2;
+	if (size == lane->ring_size)
+		return 0;
+	struct tx_segment **ring = calloc(size, sizeof(struct tx_segment *));
+	struct vs_seqbits acked;
+	if (!ring || !vs_seqbits_init(&acked, size)) {
+		free(ring);
+		return -ENOMEM;
+	}
+	for (uint32_t sn = lane->una; sn != lane->nxt; sn++) {
+		ring[sn & (size - 1)] = tx_lookup(lane, sn);
+		if (vs_seqbits_test(&lane->acked, sn))
+			vs_seqbits_set(&acked, sn);
+	}
+	free(lane->ring);
+	vs_seqbits_fini(&lane->acked);
+	lane->ring = ring;
+	lane->acked = acked;
+	lane->ring_size = size;
+	return 0;
+}
+
+static int reserve_segments(struct vs_arq_tx *tx, unsigned n)
+{
+	unsigned have = 0;
+	for (struct vs_list *it = tx->free_segments.next; it != &tx->free_segments && have < n; it = it->next)
+		have++;
+	while (have < n) {
+		struct slab *slab = malloc(sizeof(*slab));
+		if (!slab)
+			return -ENOMEM;
+		slab->next = tx->slabs;
+		tx->slabs = slab;
+		for (unsigned i = 0; i < SLAB_SEGMENTS; i++)
+			vs_list_append(&tx->free_segments, &slab->segments[i].node);
+		have += SLAB_SEGMENTS;
+	}
+	return 0;
+}
+
+/* Takes the segment out of its lane's waiting list. A lane with nothing left to send has room for the next message. */
+static void leave_waiting(struct vs_arq_tx *tx, struct tx_segment *seg)
+{
+	struct tx_lane *lane = tx->lanes[seg->lane];
+	vs_list_remove(&seg->node);
+	if (!vs_list_empty(&lane->waiting))
+		return;
+	vs_list_remove(&lane->waiting_node);
+	if (lane->blocked) {
+		lane->blocked = false;
+		tx->gained_lanes |= UINT64_C(1) << seg->lane;
+	}
+}
+
+void vs_arq_tx_settle(struct vs_arq_tx *tx, struct tx_segment *seg)
+{
+	switch ((enum tx_state)seg->state) {
+	case TX_WAITING:
+		leave_waiting(tx, seg);
+		tx->stats.waiting--;
+		break;
+	case TX_INFLIGHT:
+		vs_list_remove(&seg->node);
+		tx->inflight_bytes -= tx_bytes(seg);
+		tx->stats.inflight--;
+		break;
+	case TX_LOST:
+		vs_list_remove(&seg->node);
+		tx->stats.waiting--;
+		break;
+	case TX_DONE:
+		return;
+	}
+	vs_frame_unref(seg->message);
+	seg->message = NULL;
+	seg->state = TX_DONE;
+}
+
+void vs_arq_tx_advance(struct vs_arq_tx *tx, unsigned lane_no, uint32_t una)
+{
+	struct tx_lane *lane = tx->lanes[lane_no];
+	if (lane->una == una)
+		return;
+	while (lane->una != una) {
+		struct tx_segment *seg = tx_lookup(lane, lane->una);
+		vs_seqbits_clear(&lane->acked, lane->una);
+		lane->ring[lane->una & (lane->ring_size - 1)] = NULL;
+		vs_list_prepend(&tx->free_segments, &seg->node);
+		lane->una++;
+	}
+	if (lane->skipping && vs_sn_diff(lane->una, lane->skip_to) >= 0) {
+		lane->skipping = false;
+		tx->skip_lanes &= ~(UINT64_C(1) << lane_no);
+	}
+	if (lane->una == lane->nxt)
+		tx->busy_lanes &= ~(UINT64_C(1) << lane_no);
+	if (lane->blocked) {
+		lane->blocked = false;
+		tx->gained_lanes |= UINT64_C(1) << lane_no;
+	}
+}
+
+/* --- Admission --- */
+
+unsigned vs_arq_tx_pick_lane(const struct vs_arq_tx *tx, const struct vs_flow *flow, uint32_t flow_hash)
+{
+	if (flow->lane >= 0) {
+		const struct tx_lane *lane = tx->lanes[flow->lane];
+		if (lane && lane->una != lane->nxt && vs_sn_diff(flow->last_sn, lane->una) >= 0)
+			return (unsigned)flow->lane;
+		if (!(tx->busy_lanes >> flow->lane & 1))
+			return (unsigned)flow->lane;
+	}
+	uint64_t all = tx->config.lanes == VS_LANES_MAX ? UINT64_MAX : (UINT64_C(1) << tx->config.lanes) - 1;
+	uint64_t idle = ~tx->busy_lanes & all;
+	if (idle)
+		return (unsigned)__builtin_ctzll(idle);
+	return flow_hash % tx->config.lanes;
+}
+
+bool vs_arq_tx_lane_ready(struct vs_arq_tx *tx, unsigned lane_no, unsigned segments)
+{
+	struct tx_lane *lane = lane_of(tx, lane_no);
+	if (!lane)
+		return true; /* out of memory: vs_arq_tx_admit() says so, and the frame is dropped and counted */
+	uint32_t window = VS_MIN(tx->config.send_window, VS_MAX(lane->peer_window, (uint32_t)VS_WINDOW_MIN));
+	bool ready = vs_list_empty(&lane->waiting) && in_window(lane) + segments <= window;
+	if (!ready)
+		lane->blocked = true;
+	return ready;
+}
+
+int vs_arq_tx_admit(struct vs_arq_tx *tx, unsigned lane_no, struct vs_frame *message, uint32_t offset, uint32_t len,
+		    uint32_t first_max, uint32_t mss, uint64_t now, uint32_t *last_sn)
+{
+	struct tx_lane *lane = lane_of(tx, lane_no);
+	unsigned n = vs_arq_segments(len, first_max, mss);
+	assert(n <= VS_MESSAGE_SEGMENTS_MAX);
+	if (!lane || grow_ring(lane, in_window(lane) + n) < 0 || reserve_segments(tx, n) < 0) {
+		vs_drop(tx->config.drops, VS_DROP_NO_BUFFER);
+		vs_frame_unref(message);
+		return -ENOMEM;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		struct tx_segment *seg = VS_LIST_FIRST(&tx->free_segments, struct tx_segment, node);
+		vs_list_remove(&seg->node);
+		uint32_t take = VS_MIN(len, i == 0 ? first_max : mss);
+		*seg = (struct tx_segment){
+			.message = i == 0 ? message : vs_frame_ref(message),
+			.offset = offset,
+			.len = take,
+			.sn = lane->nxt,
+			.lane = (uint8_t)lane_no,
+			.frg = (uint8_t)(n - 1 - i),
+			.state = TX_WAITING,
+			.admitted_usec = now,
+		};
+		lane->ring[lane->nxt++ & (lane->ring_size - 1)] = seg;
+		vs_list_append(&lane->waiting, &seg->node);
+		offset += take;
+		len -= take;
+	}
+	tx->stats.waiting += n;
+	tx->busy_lanes |= UINT64_C(1) << lane_no;
+	/* In front, because the first segment was cut to fill the datagram under construction. */
+	vs_list_prepend(&tx->waiting_lanes, &lane->waiting_node);
+	*last_sn = lane->nxt - 1;
+	return 0;
+}
+
+/* --- Transmission --- */
+
+static void encode_push(const struct vs_arq_rx *rx, const struct tx_segment *seg, uint64_t now, uint8_t *out)
+{
+	struct vs_segment header = {
+		.conv = seg->lane,
+		.cmd = VS_CMD_PUSH,
+		.frg = seg->frg,
+		.wnd = vs_arq_rx_window(rx),
+		.ts = (uint32_t)now,
+		.sn = seg->sn,
+		.una = vs_arq_rx_una(rx, seg->lane),
+		.len = seg->len,
+	};
+	vs_segment_encode(&header, out);
+}
+
+/* Books the transmission of a segment that has left its list. */
+static void mark_sent(struct vs_arq_tx *tx, struct tx_segment *seg, uint64_t now)
+{
+	vs_congestion_sent(tx->config.congestion, now, tx_bytes(seg), tx->inflight_bytes, &seg->congestion);
+	if (!seg->first_sent_usec) {
+		seg->first_sent_usec = now;
+		tx->stats.segments++;
+	} else {
+		tx->stats.retransmitted++;
+		tx->stats.probes += seg->probe;
+	}
+	seg->probe = false;
+	seg->fragmented = false;
+	seg->sent_usec = now;
+	seg->state = TX_INFLIGHT;
+	vs_list_append(&tx->sent, &seg->node);
+	tx->inflight_bytes += tx_bytes(seg);
+	tx->stats.inflight++;
+	tx->stats.waiting--;
+	vs_arq_tx_arm_probe(tx, now);
+}
+
+static void write_segment(struct vs_arq_tx *tx, const struct vs_arq_rx *rx, struct tx_segment *seg, uint64_t now,
+			  struct vs_parts *parts)
+{
+	encode_push(rx, seg, now, vs_parts_reserve(parts));
+	vs_parts_commit(parts, VS_SEGMENT_HEADER);
+	vs_parts_view(parts, seg->message->data + seg->offset, seg->len);
+	mark_sent(tx, seg, now);
+}
+
+static void write_skips(struct vs_arq_tx *tx, const struct vs_arq_rx *rx, uint64_t now, struct vs_parts *parts)
+{
+	if (now < tx->skip_deadline)
+		return;
+	for (uint64_t set = tx->skip_lanes; set; set &= set - 1) {
+		unsigned lane_no = (unsigned)__builtin_ctzll(set);
+		if (!vs_parts_fits(parts, VS_SEGMENT_HEADER))
+			return;
+		struct vs_segment skip = {
+			.conv = lane_no,
+			.cmd = VS_CMD_SKIP,
+			.wnd = vs_arq_rx_window(rx),
+			.ts = (uint32_t)now,
+			.sn = tx->lanes[lane_no]->skip_to,
+			.una = vs_arq_rx_una(rx, lane_no),
+		};
+		vs_segment_encode(&skip, vs_parts_reserve(parts));
+		vs_parts_commit(parts, VS_SEGMENT_HEADER);
+	}
+	/* Repeated until the receiver's una says that it knows. */
+	tx->skip_deadline = tx->skip_lanes ? now + vs_arq_tx_backoff(tx, tx->skip_count++) : VS_NEVER;
+}
+
+/* The next segment to send again, after giving up those whose message is too old. */
+static struct tx_segment *first_lost(struct vs_arq_tx *tx, uint64_t now)
+{
+	for (;;) {
+		struct tx_segment *seg = VS_LIST_FIRST(&tx->lost, struct tx_segment, node);
+		if (!seg || !tx->config.max_age_usec ||
+		    vs_time_since(now, seg->admitted_usec) <= tx->config.max_age_usec ||
+		    !vs_arq_tx_give_up_expired(tx, seg->lane, now))
+			return seg;
+	}
+}
+
+void vs_arq_tx_write_lost(struct vs_arq_tx *tx, const struct vs_arq_rx *rx, uint64_t now, struct vs_parts *parts)
+{
+	struct tx_segment *seg;
+	while ((seg = first_lost(tx, now))) {
+		if (VS_SEGMENT_HEADER + seg->len > parts->room || !vs_parts_fits(parts, VS_SEGMENT_HEADER))
+			break;
+		uint64_t window = vs_congestion_window(tx->config.congestion);
+		if (!seg->probe && tx->inflight_bytes && tx->inflight_bytes + tx_bytes(seg) > window)
+			break;
+		vs_list_remove(&seg->node);
+		write_segment(tx, rx, seg, now, parts);
+	}
+	write_skips(tx, rx, now, parts);
+}
+
+bool vs_arq_tx_write_waiting(struct vs_arq_tx *tx, const struct vs_arq_rx *rx, uint64_t now, struct vs_parts *parts)
+{
+	struct tx_lane *lane = VS_LIST_FIRST(&tx->waiting_lanes, struct tx_lane, waiting_node);
+	if (!lane)
+		return false;
+	struct tx_segment *seg = VS_LIST_FIRST(&lane->waiting, struct tx_segment, node);
+	if (VS_SEGMENT_HEADER + seg->len > parts->room || !vs_parts_fits(parts, VS_SEGMENT_HEADER))
+		return false;
+	leave_waiting(tx, seg);
+	if (!vs_list_empty(&lane->waiting_node)) {
+		/* The other lanes' turn: lanes interleave by segment. */
+		vs_list_remove(&lane->waiting_node);
+		vs_list_append(&tx->waiting_lanes, &lane->waiting_node);
+	}
+	write_segment(tx, rx, seg, now, parts);
+	return true;
+}
+
+static struct tx_segment *next_segment(struct vs_arq_tx *tx, uint64_t now)
+{
+	struct tx_segment *seg = first_lost(tx, now);
+	if (seg)
+		return seg;
+	struct tx_lane *lane = VS_LIST_FIRST(&tx->waiting_lanes, struct tx_lane, waiting_node);
+	return lane ? VS_LIST_FIRST(&lane->waiting, struct tx_segment, node) : NULL;
+}
+
+size_t vs_arq_tx_next_size(struct vs_arq_tx *tx, uint64_t now)
+{
+	const struct tx_segment *seg = next_segment(tx, now);
+	return seg ? VS_SEGMENT_HEADER + seg->len : 0;
+}
+
+void vs_arq_tx_write_next(struct vs_arq_tx *tx, const struct vs_arq_rx *rx, uint64_t now, uint8_t *out)
+{
+	struct tx_segment *seg = next_segment(tx, now);
+	if (seg->state == TX_WAITING)
+		leave_waiting(tx, seg);
+	else
+		vs_list_remove(&seg->node);
+	encode_push(rx, seg, now, out);
+	memcpy(out + VS_SEGMENT_HEADER, seg->message->data + seg->offset, seg->len);
+	mark_sent(tx, seg, now);
+	seg->fragmented = true;
+}
+
+bool vs_arq_tx_has_lost(const struct vs_arq_tx *tx)
+{
+	return !vs_list_empty(&tx->lost);
+}
+
+bool vs_arq_tx_has_waiting(const struct vs_arq_tx *tx)
+{
+	return !vs_list_empty(&tx->waiting_lanes);
+}
+
+bool vs_arq_tx_urgent(const struct vs_arq_tx *tx, uint64_t now)
+{
+	const struct tx_segment *seg = VS_LIST_FIRST(&tx->lost, struct tx_segment, node);
+	return (seg && seg->probe) || now >= tx->skip_deadline;
+}
+
+uint64_t vs_arq_tx_inflight(const struct vs_arq_tx *tx)
+{
+	return tx->inflight_bytes;
+}
+
+bool vs_arq_tx_idle(const struct vs_arq_tx *tx)
+{
+	return tx->busy_lanes == 0;
+}
+
+void vs_arq_tx_release(struct vs_arq_tx *tx)
+{
+	/* Sequence numbers outlive idleness, so only the segments and rings go, not the lanes. */
+	if (!vs_arq_tx_idle(tx))
+		return;
+	for (unsigned i = 0; i < VS_LANES_MAX; i++) {
+		struct tx_lane *lane = tx->lanes[i];
+		if (!lane)
+			continue;
+		free(lane->ring);
+		vs_seqbits_fini(&lane->acked);
+		lane->ring = NULL;
+		lane->ring_size = 0;
+	}
+	while (tx->slabs) {
+		struct slab *slab = tx->slabs;
+		tx->slabs = slab->next;
+		free(slab);
+	}
+	vs_list_init(&tx->free_segments);
+}
+
+void vs_arq_tx_stats(const struct vs_arq_tx *tx, struct vs_arq_tx_stats *out)
+{
+	*out = tx->stats;
+	out->inflight_bytes = tx->inflight_bytes;
+	out->reorder_usec = vs_arq_tx_reorder_usec(tx);
+	out->lanes_used = 0;
+	for (unsigned i = 0; i < VS_LANES_MAX; i++)
+		out->lanes_used += tx->lanes[i] != NULL;
+}

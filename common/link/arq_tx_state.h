@@ -1,0 +1,110 @@
+/* State of the sending half of the ARQ, shared by the files that implement it: arq_tx.c (lanes, admission,
+ * transmission), arq_ack.c (acknowledgement, loss detection) and arq_timer.c (probe timeouts, SKIP). Nobody else
+ * includes this. */
+#ifndef VS_LINK_ARQ_TX_STATE_H
+#define VS_LINK_ARQ_TX_STATE_H
+
+#include "base/list.h"
+#include "link/arq_tx.h"
+#include "link/seqbits.h"
+
+enum tx_state {
+	TX_WAITING,  /* admitted, in its lane's waiting list */
+	TX_INFLIGHT, /* in the link's sent list */
+	TX_LOST,     /* in the link's lost list */
+	TX_DONE,     /* acknowledged or given up; stays in the ring until una passes it */
+};
+
+struct tx_segment {
+	struct vs_list node;
+	struct vs_frame *message; /* NULL once TX_DONE */
+	uint32_t offset, len;     /* in message->data */
+	uint32_t sn;
+	uint8_t lane;
+	uint8_t frg;
+	uint8_t state;
+	uint8_t losses; /* times declared lost, saturating */
+	bool fragmented; /* last sent in fragments */
+	bool probe;     /* in the lost list for a probe timeout, not for a loss */
+	uint64_t admitted_usec, sent_usec, first_sent_usec; /* sent_usec 0: never */
+	struct vs_congestion_tx congestion;
+};
+
+struct tx_lane {
+	uint32_t una;     /* oldest unacknowledged */
+	uint32_t nxt;     /* next to be assigned */
+	uint32_t skip_to; /* first segment still wanted; == una: nothing is being skipped */
+	bool skipping;
+	bool blocked; /* refused a message since it last gained room */
+	uint32_t peer_window;
+	uint32_t ring_size; /* power of two */
+	struct tx_segment **ring;
+	struct vs_seqbits acked; /* TX_DONE by an ACK's bitmap; as large as the ring */
+	struct vs_list waiting;
+	struct vs_list waiting_node; /* in vs_arq_tx.waiting_lanes while `waiting` holds something */
+};
+
+/* Windowed maximum over two epochs: what was seen in the current and in the previous one. */
+struct reorder_window {
+	uint64_t current, previous, epoch_usec;
+};
+
+struct vs_arq_tx {
+	struct vs_arq_tx_config config;
+	struct tx_lane *lanes[VS_LANES_MAX];
+	uint64_t busy_lanes;    /* bit: something is unacknowledged */
+	uint64_t skip_lanes;    /* bit: a SKIP waits for the receiver's una */
+	uint64_t gained_lanes;  /* bit: has gained room since the last input_done() */
+	struct vs_list sent;    /* TX_INFLIGHT, by sent_usec */
+	struct vs_list lost;    /* TX_LOST, in order of detection; probes in front */
+	struct vs_list waiting_lanes;
+	struct vs_list free_segments;
+	struct slab *slabs;
+	uint64_t inflight_bytes;
+
+	/* RACK (RFC 8985): when the most recently sent of all delivered segments was sent, and its round-trip time. */
+	uint64_t rack_sent_usec, rack_rtt_usec;
+	struct reorder_window reorder;
+	uint64_t reorder_deadline;
+
+	/* Acknowledged since the last input_done(). */
+	bool batch_open, batch_progress;
+	uint64_t batch_rtt_usec;
+	uint64_t batch_rack_sent_usec, batch_rack_rtt_usec;
+
+	uint64_t probe_deadline;
+	unsigned probe_count; /* consecutive timeouts */
+	uint64_t skip_deadline;
+	unsigned skip_count; /* SKIPs sent since the last was asked for */
+	bool suspicion;
+	uint32_t largest_delivered;
+	uint64_t largest_sent_usec;
+	struct vs_arq_tx_stats stats;
+};
+
+/* Congestion bytes of a segment. */
+static inline uint32_t tx_bytes(const struct tx_segment *seg)
+{
+	return seg->len + VS_SEGMENT_HEADER;
+}
+
+static inline struct tx_segment *tx_lookup(const struct tx_lane *lane, uint32_t sn)
+{
+	return lane->ring[sn & (lane->ring_size - 1)];
+}
+
+/* arq_tx.c: lets go of the message and takes the segment off its list and out of the bytes in flight. */
+void vs_arq_tx_settle(struct vs_arq_tx *tx, struct tx_segment *seg);
+/* arq_tx.c: frees settled segments up to `una`. */
+void vs_arq_tx_advance(struct vs_arq_tx *tx, unsigned lane_no, uint32_t una);
+/* arq_ack.c */
+uint64_t vs_arq_tx_reorder_usec(const struct vs_arq_tx *tx);
+void vs_arq_tx_detect_losses(struct vs_arq_tx *tx, uint64_t now);
+/* arq_timer.c: the delay before something is repeated for the n-th time without an answer. */
+uint64_t vs_arq_tx_backoff(const struct vs_arq_tx *tx, unsigned n);
+/* arq_timer.c: re-arms the probe timer after a transmission or progress. */
+void vs_arq_tx_arm_probe(struct vs_arq_tx *tx, uint64_t now);
+/* arq_timer.c: gives up the expired messages at the head of a lane. Whether there were any. */
+bool vs_arq_tx_give_up_expired(struct vs_arq_tx *tx, unsigned lane_no, uint64_t now);
+
+#endif

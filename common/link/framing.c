@@ -1,0 +1,114 @@
+#include "link/framing.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/bytes.h"
+
+#define TLV_HEADER 2
+
+void vs_framing_encode(uint8_t out[VS_FRAMING_HEADER], uint16_t flag, uint32_t len)
+{
+	assert(len <= UINT16_MAX);
+	vs_put_be16(out, flag);
+	vs_put_be16(out + 2, (uint16_t)len);
+}
+
+static uint8_t *prepend(struct vs_frame *frame, uint16_t flag)
+{
+	assert(frame->offset >= VS_FRAMING_HEADER);
+	uint8_t *header = vs_frame_bytes(frame) - VS_FRAMING_HEADER;
+	vs_framing_encode(header, flag, frame->len);
+	return header;
+}
+
+static bool valid_length(uint16_t flag, uint32_t len)
+{
+	if (flag == VS_FLAG_FRAME)
+		return len >= VS_ETH_HEADER && len <= VS_ETH_FRAME_MAX;
+	return flag == VS_FLAG_CONTROL && len >= TLV_HEADER && len <= VS_CONTROL_MAX;
+}
+
+uint8_t *vs_framing_prepend(struct vs_frame *frame)
+{
+	assert(valid_length(VS_FLAG_FRAME, frame->len));
+	return prepend(frame, VS_FLAG_FRAME);
+}
+
+uint8_t *vs_framing_prepend_control(struct vs_frame *frame)
+{
+	assert(valid_length(VS_FLAG_CONTROL, frame->len));
+	return prepend(frame, VS_FLAG_CONTROL);
+}
+
+void vs_deframer_reset(struct vs_deframer *deframer)
+{
+	vs_frame_unref(deframer->frame);
+	*deframer = (struct vs_deframer){ .frame = NULL };
+}
+
+/* The header is complete: makes ready for its body. False: no such header can be. */
+static bool begin_body(struct vs_deframer *deframer, struct vs_pool *pool, struct vs_drops *drops)
+{
+	uint16_t len = vs_get_be16(deframer->header + 2);
+	if (!valid_length(vs_get_be16(deframer->header), len))
+		return false;
+	deframer->body_len = len;
+	deframer->frame = vs_frame_new(pool, len);
+	if (!deframer->frame)
+		vs_drop(drops, VS_DROP_NO_BUFFER);
+	return true;
+}
+
+static void end_body(struct vs_deframer *deframer, struct vs_drops *drops, struct vs_deframed *out)
+{
+	bool control = vs_get_be16(deframer->header) == VS_FLAG_CONTROL;
+	struct vs_frame_list *list = control ? &out->control : &out->frames;
+	if (deframer->frame) {
+		if (vs_frame_list_push(list, deframer->frame))
+			deframer->frame = NULL;
+		else
+			vs_drop(drops, VS_DROP_NO_BUFFER);
+	}
+	vs_deframer_reset(deframer);
+}
+
+static size_t take_header(struct vs_deframer *deframer, const uint8_t *data, size_t len)
+{
+	size_t n = VS_MIN(len, (size_t)VS_FRAMING_HEADER - deframer->header_have);
+	memcpy(deframer->header + deframer->header_have, data, n);
+	deframer->header_have = (uint8_t)(deframer->header_have + n);
+	return n;
+}
+
+static size_t take_body(struct vs_deframer *deframer, const uint8_t *data, size_t len)
+{
+	size_t n = VS_MIN(len, (size_t)deframer->body_len - deframer->body_have);
+	if (deframer->frame)
+		memcpy(vs_frame_bytes(deframer->frame) + deframer->body_have, data, n);
+	deframer->body_have = (uint16_t)(deframer->body_have + n);
+	return n;
+}
+
+int vs_deframer_input(struct vs_deframer *deframer, struct vs_pool *pool, struct vs_drops *drops, const void *data,
+		      size_t len, struct vs_deframed *out)
+{
+	const uint8_t *at = data;
+	const uint8_t *end = at + len;
+	while (at < end) {
+		if (deframer->header_have < VS_FRAMING_HEADER) {
+			at += take_header(deframer, at, (size_t)(end - at));
+			if (deframer->header_have == VS_FRAMING_HEADER && !begin_body(deframer, pool, drops)) {
+				vs_drop(drops, VS_DROP_BAD_FRAMING);
+				vs_deframer_reset(deframer);
+				return -EBADMSG;
+			}
+			continue;
+		}
+		at += take_body(deframer, at, (size_t)(end - at));
+		if (deframer->body_have == deframer->body_len)
+			end_body(deframer, drops, out);
+	}
+	return 0;
+}

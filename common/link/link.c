@@ -1,0 +1,265 @@
+#include "link/link.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "link/flow.h"
+#include "link/link_state.h"
+
+#define RECEIVE_BUDGET (4u << 20)
+#define SEND_WINDOW VS_WINDOW_MAX
+
+static void free_parts(struct vs_link *link)
+{
+	vs_queue_free(link->queue);
+	vs_arq_tx_free(link->arq_tx);
+	vs_arq_rx_free(link->arq_rx);
+	vs_congestion_free(link->congestion);
+	vs_reassembly_fini(&link->reassembly);
+	free(link->fragmenting.text);
+}
+
+static bool make_parts(struct vs_link *link, uint64_t now)
+{
+	uint32_t datagram = vs_pmtud_size(&link->pmtud);
+	link->queue = vs_queue_new(&link->config.queue, &link->drops);
+	link->congestion = vs_congestion_new(link->congestion_kind, datagram, now);
+	struct vs_arq_tx_config tx = {
+		.lanes = VS_LANES_MAX,
+		.send_window = SEND_WINDOW,
+		.rtt = &link->rtt,
+		.congestion = link->congestion,
+		.drops = &link->drops,
+	};
+	struct vs_arq_rx_config rx = {
+		.lanes = VS_LANES_MAX,
+		.budget = link->config.receive_budget,
+		.pool = link->config.pool,
+		.drops = &link->drops,
+	};
+	link->arq_tx = vs_arq_tx_new(&tx);
+	link->arq_rx = vs_arq_rx_new(&rx);
+	return link->queue && link->congestion && link->arq_tx && link->arq_rx;
+}
+
+struct vs_link *vs_link_new(const struct vs_link_config *config, uint64_t now)
+{
+	struct vs_link *link = calloc(1, sizeof(*link));
+	if (!link)
+		return NULL;
+	link->config = *config;
+	if (!link->config.receive_budget)
+		link->config.receive_budget = RECEIVE_BUDGET;
+	link->congestion_kind = VS_CONGESTION_BBR;
+	vs_rtt_init(&link->rtt, 0, 0);
+	vs_pmtud_init(&link->pmtud, config->datagram_max);
+	vs_pacer_init(&link->pacer, vs_pmtud_size(&link->pmtud), now);
+	vs_reassembly_init(&link->reassembly, &link->drops);
+	link->heard_usec = now;
+	link->keepalive.deadline = VS_NEVER;
+	link->rekey_deadline = VS_NEVER;
+	link->release_deadline = VS_NEVER;
+	if (!make_parts(link, now)) {
+		free_parts(link);
+		free(link);
+		return NULL;
+	}
+	return link;
+}
+
+void vs_link_free(struct vs_link *link)
+{
+	if (!link)
+		return;
+	for (unsigned i = 0; i < LINK_SESSIONS; i++)
+		vs_session_fini(&link->sessions[i]);
+	free_parts(link);
+	free(link);
+}
+
+/* --- Sessions --- */
+
+void vs_link_retire(struct vs_link *link, struct vs_session *session)
+{
+	if (!vs_session_exists(session))
+		return;
+	if (link->retired_n < LINK_RETIRED_MAX)
+		link->retired[link->retired_n++] = session->local_index;
+	vs_session_fini(session);
+}
+
+bool vs_link_take_retired(struct vs_link *link, uint32_t *index)
+{
+	if (!link->retired_n)
+		return false;
+	*index = link->retired[--link->retired_n];
+	return true;
+}
+
+static void reset_lanes(struct vs_link *link)
+{
+	vs_arq_tx_reset(link->arq_tx);
+	vs_arq_rx_reset(link->arq_rx);
+	vs_queue_forget_lanes(link->queue);
+	vs_reassembly_fini(&link->reassembly);
+	free(link->fragmenting.text);
+	link->fragmenting.text = NULL;
+	link->events |= VS_LINK_FRESH;
+}
+
+static void apply_params(struct vs_link *link, const struct vs_params *params, uint64_t now)
+{
+	link->params = *params;
+	vs_arq_tx_set_policy(link->arq_tx, params->lanes, params->max_age_usec);
+	if (params->congestion != link->congestion_kind) {
+		struct vs_congestion *congestion =
+			vs_congestion_new(params->congestion, vs_pmtud_size(&link->pmtud), now);
+		if (congestion) {
+			vs_congestion_free(link->congestion);
+			link->congestion = congestion;
+			link->congestion_kind = params->congestion;
+			vs_arq_tx_set_congestion(link->arq_tx, congestion);
+		}
+	}
+	uint16_t max = VS_MIN(link->config.datagram_max, params->datagram_max);
+	if (max != link->pmtud.max)
+		vs_pmtud_reset(&link->pmtud, max);
+}
+
+void vs_link_promote(struct vs_link *link, struct vs_session *session, uint64_t now)
+{
+	struct vs_session *current = vs_link_current(link), *previous = &link->sessions[LINK_PREVIOUS];
+	bool was_up = vs_link_is_up(link);
+	struct vs_session promoted = *session;
+	memset(session, 0, sizeof(*session));
+	vs_link_retire(link, previous);
+	if (promoted.params.resumed && vs_session_exists(current)) {
+		*previous = *current;
+		memset(current, 0, sizeof(*current));
+		previous->expires_usec = now + VS_PREVIOUS_KEYS_LIVE;
+	} else {
+		vs_link_retire(link, current);
+	}
+	*current = promoted;
+	vs_wipe(&promoted, sizeof(promoted));
+	if (!current->params.resumed)
+		reset_lanes(link);
+	apply_params(link, &current->params, now);
+	link->stats.handshakes++;
+	if (!was_up)
+		link->events |= VS_LINK_UP;
+}
+
+int vs_link_install(struct vs_link *link, const struct vs_session_keys *keys, const struct vs_params *params,
+		    uint64_t now)
+{
+	struct vs_session *next = &link->sessions[LINK_NEXT];
+	vs_link_retire(link, next);
+	int err = vs_session_init(next, link->config.crypto, keys, params, now);
+	if (err < 0)
+		return err;
+	if (!keys->initiator)
+		return 0;
+	vs_link_promote(link, next, now);
+	vs_link_heard(link, now);
+	link->rekey_deadline = now + VS_REKEY_AFTER;
+	/* The responder may not send under these keys before it has seen a datagram under them. */
+	link->keepalive.now = true;
+	return 0;
+}
+
+bool vs_link_is_up(const struct vs_link *link)
+{
+	return vs_session_exists(&link->sessions[LINK_CURRENT]);
+}
+
+const struct vs_params *vs_link_params(const struct vs_link *link)
+{
+	return &link->params;
+}
+
+/* --- Path --- */
+
+const struct vs_path *vs_link_path(const struct vs_link *link)
+{
+	return &link->path;
+}
+
+static bool same_host(const struct vs_addr *a, const struct vs_addr *b)
+{
+	uint8_t ka[VS_ADDR_KEY_SIZE], kb[VS_ADDR_KEY_SIZE];
+	vs_addr_key(a, ka);
+	vs_addr_key(b, kb);
+	return memcmp(ka, kb, 16) == 0;
+}
+
+void vs_link_set_path(struct vs_link *link, const struct vs_path *path, uint64_t now)
+{
+	bool moved = vs_addr_is_set(&link->path.peer) && !vs_addr_equal(&link->path.peer, &path->peer);
+	bool elsewhere = moved && !same_host(&link->path.peer, &path->peer);
+	link->path = *path;
+	if (!moved)
+		return;
+	link->stats.moves++;
+	/* A NAT that has only changed the port leaves the path as it was; another host means another path. */
+	if (elsewhere) {
+		vs_rtt_reset(&link->rtt);
+		vs_pmtud_reset(&link->pmtud, link->pmtud.max);
+		vs_congestion_reset(link->congestion, vs_pmtud_size(&link->pmtud), now);
+	}
+}
+
+/* --- Data, events, numbers --- */
+
+void vs_link_send(struct vs_link *link, struct vs_frame *frame, uint64_t now)
+{
+	vs_flow_hash(frame, link->config.flow_key);
+	vs_framing_prepend(frame);
+	link->stats.tx_frames++;
+	link->stats.tx_frame_bytes += frame->len;
+	vs_queue_send(link->queue, frame, now);
+}
+
+unsigned vs_link_take_events(struct vs_link *link)
+{
+	unsigned events = link->events;
+	link->events = 0;
+	return events;
+}
+
+void vs_link_close(struct vs_link *link, uint8_t reason)
+{
+	link->closing = true;
+	link->closing_reason = reason;
+}
+
+uint8_t vs_link_close_reason(const struct vs_link *link)
+{
+	return link->close_reason;
+}
+
+const struct vs_drops *vs_link_drops(const struct vs_link *link)
+{
+	return &link->drops;
+}
+
+void vs_link_stats(const struct vs_link *link, uint64_t now, struct vs_link_stats *out)
+{
+	const struct vs_session *session = &link->sessions[LINK_CURRENT];
+	*out = link->stats;
+	out->srtt_usec = link->rtt.srtt_usec;
+	out->min_rtt_usec = vs_rtt_min(&link->rtt);
+	out->window_bytes = vs_congestion_window(link->congestion);
+	out->rate_bps = vs_congestion_rate(link->congestion) * 8;
+	out->bandwidth_bps = vs_congestion_bandwidth(link->congestion) * 8;
+	out->congestion = vs_congestion_kind_name(link->congestion_kind);
+	out->congestion_state = vs_congestion_state(link->congestion);
+	out->cipher = vs_session_exists(session) ? vs_cipher_name(session->cipher) : NULL;
+	out->session_age_usec = vs_session_exists(session) ? vs_time_since(now, session->born_usec) : 0;
+	out->heard_usec_ago = vs_time_since(now, link->heard_usec);
+	out->mtu_state = vs_pmtud_state_name(&link->pmtud);
+	out->datagram = vs_pmtud_size(&link->pmtud);
+	vs_arq_tx_stats(link->arq_tx, &out->arq_tx);
+	vs_arq_rx_stats(link->arq_rx, &out->arq_rx);
+	vs_queue_stats(link->queue, &out->queue);
+}

@@ -1,0 +1,143 @@
+/* A link: the protocol state between a client and its port on the server, over whatever carries datagrams.
+ *
+ * Sans-I/O: bytes and the time go in, datagrams, frames and a deadline come out. The caller owns sockets, clocks and
+ * the handshake (link/initiator.h, link/responder.h), whose result it installs here. One link belongs to one thread.
+ *
+ * Use, each round of the caller's loop:
+ *   vs_link_input() for each datagram whose receiver index is one of the link's, vs_link_send() for each frame;
+ *   then vs_link_output() until it returns 0, sending each datagram to vs_link_path();
+ *   then vs_link_take_events(), and a timer at vs_link_deadline(), at which vs_link_output() is called again.
+ *
+ * A link outlives its sessions and its path: lanes and queue go on across rekeying and a change of address. Only a
+ * handshake that says `fresh` (the peer has lost its state) resets the lanes.
+ *
+ *   frame -> queue (fq_codel) -> lanes (ARQ) or unreliable -> datagram -> seal -> vs_link_output()
+ *   vs_link_input() -> open -> replay window -> lanes -> deframer -> frames */
+#ifndef VS_LINK_LINK_H
+#define VS_LINK_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/drop.h"
+#include "base/frame.h"
+#include "link/arq_rx.h"
+#include "link/arq_tx.h"
+#include "link/crypto.h"
+#include "link/framing.h"
+#include "link/params.h"
+#include "link/queue.h"
+
+/* Where datagrams go, and the local address that they leave from (unset: the system chooses). */
+struct vs_path {
+	struct vs_addr peer, local;
+};
+
+struct vs_link_config {
+	const struct vs_crypto *crypto;
+	struct vs_pool *pool;      /* of received frames; outlives the link */
+	struct vs_queue_config queue;
+	uint64_t flow_key;         /* secret, the same for all links that share frames (link/flow.h) */
+	uint16_t datagram_max;     /* the largest datagram that the local interface takes */
+	uint32_t receive_budget;   /* bytes kept out of order; 0: 4 MiB */
+	bool initiator;            /* this side starts handshakes and keeps the link alive */
+};
+
+enum {
+	VS_LINK_UP = 1,             /* frames can flow: a session has been confirmed where there was none */
+	VS_LINK_FRESH = 2,          /* the lanes were reset: the peer has started anew */
+	VS_LINK_WANT_HANDSHAKE = 4, /* initiator: keys are old, or the peer has gone silent */
+	VS_LINK_MOVED = 8,          /* the peer's address has changed: vs_link_path() */
+	VS_LINK_CLOSED = 16,        /* the peer has ended the link: vs_link_close_reason() */
+	VS_LINK_TIMED_OUT = 32,     /* nothing heard for VS_LINK_TIMEOUT */
+	VS_LINK_ERROR = 64,         /* the peer has sent what cannot be: the link is over */
+};
+
+struct vs_link_stats {
+	uint64_t tx_datagrams, tx_bytes, rx_datagrams, rx_bytes;
+	uint64_t tx_frames, tx_frame_bytes, rx_frames, rx_frame_bytes;
+	uint64_t srtt_usec, min_rtt_usec;
+	uint64_t window_bytes, rate_bps, bandwidth_bps; /* bits a second; rate 0: unpaced */
+	const char *congestion, *congestion_state;
+	const char *cipher;      /* NULL: no session */
+	const char *mtu_state;
+	uint16_t datagram;       /* bytes */
+	uint32_t loss_q16;       /* of what we send, by the peer's last report; in 1/65536 */
+	uint64_t peer_queue_usec;
+	uint64_t handshakes, moves, fragments_sent;
+	uint64_t session_age_usec, heard_usec_ago;
+	struct vs_arq_tx_stats arq_tx;
+	struct vs_arq_rx_stats arq_rx;
+	struct vs_queue_stats queue;
+};
+
+struct vs_link;
+
+/* NULL: out of memory. */
+struct vs_link *vs_link_new(const struct vs_link_config *config, uint64_t now);
+
+/* Frees the link; frames that wait are let go. */
+void vs_link_free(struct vs_link *link);
+
+/* --- Sessions ----------------------------------------------------------------------------------------------------- */
+
+/* The result of a handshake. An initiator uses the keys from now on and sends a datagram under them at once; a
+ * responder's session takes effect with the first datagram that the initiator seals under it. If params->resumed is
+ * false the lanes are reset when the session takes effect. Copies the keys. 0 or -ENOMEM. */
+int vs_link_install(struct vs_link *link, const struct vs_session_keys *keys, const struct vs_params *params,
+		    uint64_t now) VS_MUST_CHECK;
+
+/* A local index that the link does not answer to any more, for the caller to free. False: none. */
+bool vs_link_take_retired(struct vs_link *link, uint32_t *index);
+
+/* Whether frames can flow. */
+bool vs_link_is_up(const struct vs_link *link);
+
+/* What the two ends have agreed on; only while vs_link_is_up(). */
+const struct vs_params *vs_link_params(const struct vs_link *link);
+
+/* --- Data --------------------------------------------------------------------------------------------------------- */
+
+/* A frame to send; the reference passes to the link. */
+void vs_link_send(struct vs_link *link, struct vs_frame *frame, uint64_t now);
+
+/* A datagram of VS_TYPE_DATA with one of the link's indices, opened in place. Frames that it completes are appended to
+ * arrived->frames. Whatever is wrong with it is counted (vs_link_drops) or becomes VS_LINK_ERROR. Control messages are
+ * acted upon here; arrived->control is empty afterwards. */
+void vs_link_input(struct vs_link *link, uint8_t *datagram, size_t len, const struct vs_path *path, uint64_t now,
+		   struct vs_deframed *arrived);
+
+struct vs_link_sent {
+	uint64_t counter; /* names the datagram to vs_link_refused() */
+	bool probe;       /* larger than what the path is known to take: not to be batched with others */
+};
+
+/* Runs the timers that are due and writes the next datagram to send now (at most `room` bytes, at least
+ * VS_DATAGRAM_MAX). Returns its size; 0: nothing more to send now. */
+size_t vs_link_output(struct vs_link *link, uint64_t now, uint8_t *out, size_t room, struct vs_link_sent *sent);
+
+/* The local socket has refused a datagram (`size` bytes; too_big: EMSGSIZE). */
+void vs_link_refused(struct vs_link *link, uint64_t counter, size_t size, bool too_big, uint64_t now);
+
+/* When vs_link_output() must be called again; a time in the past means now. */
+uint64_t vs_link_deadline(const struct vs_link *link);
+
+/* --- Life --------------------------------------------------------------------------------------------------------- */
+
+/* The events since the last call, as a set of VS_LINK_* bits. */
+unsigned vs_link_take_events(struct vs_link *link);
+
+/* Has the next vs_link_output() say goodbye to the peer, for a reason of enum vs_close_reason. */
+void vs_link_close(struct vs_link *link, uint8_t reason);
+uint8_t vs_link_close_reason(const struct vs_link *link);
+
+/* The path that datagrams take: set by the caller at first, then by the peer's last authenticated datagram. */
+const struct vs_path *vs_link_path(const struct vs_link *link);
+void vs_link_set_path(struct vs_link *link, const struct vs_path *path, uint64_t now);
+
+const struct vs_drops *vs_link_drops(const struct vs_link *link);
+void vs_link_stats(const struct vs_link *link, uint64_t now, struct vs_link_stats *out);
+
+#endif

@@ -1,0 +1,233 @@
+/* Datagrams in: from the seal to the frames. */
+#include "link/link.h"
+
+#include "link/control.h"
+#include "link/link_state.h"
+
+/* --- Kinds --- */
+
+/* The peer has broken the protocol under authentication: nothing it says after that can be trusted to be in step. */
+static void fail(struct vs_link *link)
+{
+	link->events |= VS_LINK_ERROR;
+}
+
+static void input_control(struct vs_link *link, struct vs_deframed *arrived)
+{
+	struct vs_frame *message;
+	while ((message = vs_frame_list_pop(&arrived->control))) {
+		struct vs_control control;
+		if (vs_control_decode(&control, vs_frame_cbytes(message), message->len, &link->drops) == 0 &&
+		    control.close) {
+			link->close_reason = control.close;
+			link->events |= VS_LINK_CLOSED;
+		}
+		vs_frame_unref(message);
+	}
+}
+
+static void input_segments(struct vs_link *link, struct vs_session *session, struct vs_view *view, uint64_t now,
+			   struct vs_deframed *arrived)
+{
+	struct vs_segment seg;
+	uint32_t stamp = 0;
+	bool stamped = false;
+	while (view->len) {
+		if (!vs_segment_decode(view, &seg)) {
+			vs_drop(&link->drops, VS_DROP_BAD_SEGMENT);
+			return;
+		}
+		if (seg.conv >= VS_LANES_MAX) {
+			vs_drop(&link->drops, VS_DROP_BAD_LANE);
+			continue;
+		}
+		if (!vs_arq_tx_input(link->arq_tx, &seg, now))
+			vs_drop(&link->drops, VS_DROP_BAD_SEGMENT);
+		if (seg.cmd == VS_CMD_PUSH) {
+			stamp = seg.ts;
+			stamped = true;
+		}
+		if (seg.cmd != VS_CMD_ACK && vs_arq_rx_input(link->arq_rx, &seg, now, arrived) < 0) {
+			fail(link);
+			return;
+		}
+	}
+	if (stamped)
+		vs_report_rx_stamp(&session->report_rx, stamp, now);
+}
+
+static void input_frames(struct vs_link *link, struct vs_view *view, struct vs_deframed *arrived)
+{
+	int err = vs_deframer_input(&link->unreliable, link->config.pool, &link->drops, view->data, view->len, arrived);
+	bool cut = vs_deframer_mid_frame(&link->unreliable);
+	vs_deframer_reset(&link->unreliable);
+	if (err == 0 && cut)
+		vs_drop(&link->drops, VS_DROP_BAD_FRAMING);
+	if (err < 0)
+		fail(link);
+}
+
+static struct vs_session *session_of_report(struct vs_link *link, uint32_t index)
+{
+	for (unsigned i = 0; i < LINK_SESSIONS; i++)
+		if (vs_session_exists(&link->sessions[i]) && link->sessions[i].remote_index == index)
+			return &link->sessions[i];
+	return NULL;
+}
+
+static void input_report(struct vs_link *link, struct vs_view *view, uint64_t now)
+{
+	struct vs_report report;
+	struct vs_report_news news;
+	if (!vs_report_decode(view, &report)) {
+		vs_drop(&link->drops, VS_DROP_BAD_REPORT);
+		return;
+	}
+	struct vs_session *session = session_of_report(link, report.session);
+	if (!session)
+		return;
+	switch (vs_report_tx_input(&session->report_tx, &report, now, &news)) {
+	case VS_REPORT_BAD:
+		vs_drop(&link->drops, VS_DROP_BAD_REPORT);
+		return;
+	case VS_REPORT_OLD:
+		return;
+	case VS_REPORT_NEW:
+		break;
+	}
+	if (news.judged)
+		link->stats.loss_q16 = news.loss_q16;
+	if (news.queue_usec != VS_REPORT_UNKNOWN)
+		link->stats.peer_queue_usec = news.queue_usec;
+	if (news.rtt_usec && link->params.mode == VS_MODE_DATAGRAM)
+		vs_rtt_sample(&link->rtt, now, news.rtt_usec);
+	uint64_t queue = news.queue_usec != VS_REPORT_UNKNOWN ? news.queue_usec : 0;
+	vs_congestion_report(link->congestion, now, news.loss_q16, queue);
+}
+
+static void input_probe(struct vs_link *link, struct vs_view *view, size_t datagram)
+{
+	uint32_t id = vs_view_be32(view);
+	if (!vs_view_ok(view)) {
+		vs_drop(&link->drops, VS_DROP_BAD_KIND);
+		return;
+	}
+	if (link->probe_acks_n < LINK_PROBE_ACKS_MAX)
+		link->probe_acks[link->probe_acks_n++] = (struct link_probe_ack){ id, (uint16_t)datagram };
+}
+
+static void input_probe_ack(struct vs_link *link, struct vs_view *view, uint64_t now)
+{
+	uint32_t id = vs_view_be32(view);
+	uint16_t size = vs_view_be16(view);
+	if (!vs_view_ok(view)) {
+		vs_drop(&link->drops, VS_DROP_BAD_KIND);
+		return;
+	}
+	if (id & LINK_KEEPALIVE_ID)
+		vs_link_keepalive_ack(link, id, now);
+	else if (vs_pmtud_ack(&link->pmtud, id, size, now))
+		vs_link_path_measured(link);
+}
+
+/* `datagram` is the size of the datagram that carried the kind byte. */
+static void input_plaintext(struct vs_link *link, struct vs_session *session, const uint8_t *text, size_t len,
+			    size_t datagram, uint64_t now, struct vs_deframed *arrived)
+{
+	struct vs_view view = vs_view_of(text + VS_KIND_SIZE, len - VS_KIND_SIZE);
+	switch (text[0]) {
+	case VS_KIND_SEGMENTS:
+		input_segments(link, session, &view, now, arrived);
+		break;
+	case VS_KIND_FRAMES:
+		input_frames(link, &view, arrived);
+		break;
+	case VS_KIND_REPORT:
+		input_report(link, &view, now);
+		break;
+	case VS_KIND_PROBE:
+		input_probe(link, &view, datagram);
+		break;
+	case VS_KIND_PROBE_ACK:
+		input_probe_ack(link, &view, now);
+		break;
+	default:
+		vs_drop(&link->drops, VS_DROP_BAD_KIND);
+	}
+}
+
+static void input_kind(struct vs_link *link, struct vs_session *session, const uint8_t *text, size_t len,
+		       size_t datagram, uint64_t now, struct vs_deframed *arrived)
+{
+	if (text[0] == VS_KIND_FRAGMENT) {
+		text = vs_reassembly_input(&link->reassembly, text + VS_KIND_SIZE, len - VS_KIND_SIZE, now, &len);
+		if (!text)
+			return;
+	}
+	/* A fragment within a fragment falls to the unknown kinds. */
+	input_plaintext(link, session, text, len, datagram, now, arrived);
+}
+
+/* --- Datagrams --- */
+
+static struct vs_session *session_of(struct vs_link *link, uint32_t index)
+{
+	for (unsigned i = 0; i < LINK_SESSIONS; i++)
+		if (vs_session_exists(&link->sessions[i]) && link->sessions[i].local_index == index)
+			return &link->sessions[i];
+	return NULL;
+}
+
+/* The peer is where its newest datagram comes from; one that was overtaken says nothing about that. */
+static void follow(struct vs_link *link, const struct vs_session *session, uint64_t counter,
+		   const struct vs_path *path, uint64_t now)
+{
+	if (session != vs_link_current(link) || counter + 1 != session->replay.next)
+		return;
+	if (vs_likely(vs_addr_equal(&link->path.peer, &path->peer))) {
+		link->path.local = path->local;
+		return;
+	}
+	vs_link_set_path(link, path, now);
+	link->events |= VS_LINK_MOVED;
+}
+
+static bool is_eliciting(uint8_t kind)
+{
+	return kind != VS_KIND_REPORT && kind != VS_KIND_PROBE && kind != VS_KIND_PROBE_ACK;
+}
+
+void vs_link_input(struct vs_link *link, uint8_t *datagram, size_t len, const struct vs_path *path, uint64_t now,
+		   struct vs_deframed *arrived)
+{
+	if (len < VS_SEAL_HEADER) {
+		vs_drop(&link->drops, VS_DROP_DATAGRAM_SHORT);
+		return;
+	}
+	struct vs_session *session = session_of(link, vs_get_be24(datagram + 1));
+	if (!session) {
+		vs_drop(&link->drops, VS_DROP_NO_SESSION);
+		return;
+	}
+	uint64_t counter;
+	int text_len = vs_session_open(session, datagram, len, now, &counter);
+	if (text_len < 0) {
+		vs_drop(&link->drops, (enum vs_drop)(-1 - text_len));
+		return;
+	}
+	if (session == &link->sessions[LINK_NEXT]) {
+		vs_link_promote(link, session, now);
+		session = vs_link_current(link);
+	}
+	link->stats.rx_datagrams++;
+	link->stats.rx_bytes += len;
+	vs_link_heard(link, now);
+	follow(link, session, counter, path, now);
+
+	const uint8_t *text = datagram + VS_SEAL_HEADER;
+	vs_report_rx_datagram(&session->report_rx, counter, now, is_eliciting(text[0]));
+	uint32_t frames_before = arrived->frames.count;
+	input_kind(link, session, text, (size_t)text_len, len, now, arrived);
+	input_control(link, arrived);
+	link->stats.rx_frames += arrived->frames.count - frames_before;
+}

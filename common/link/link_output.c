@@ -1,0 +1,332 @@
+/* Datagrams out: from the queue to the seal. */
+#include "link/link.h"
+
+#include <stdlib.h>
+
+#include "link/control.h"
+#include "link/link_state.h"
+
+/* A frame is not begun in a datagram that has less room than this left: the rest of the datagram is worth less than
+ * another segment header. */
+#define START_MIN 128
+
+static void begin(struct vs_link *link, enum vs_kind kind, size_t room)
+{
+	vs_parts_init(&link->parts, VS_KIND_SIZE + room);
+	*vs_parts_reserve(&link->parts) = (uint8_t)kind;
+	vs_parts_commit(&link->parts, VS_KIND_SIZE);
+}
+
+static bool is_empty(const struct vs_link *link)
+{
+	return link->parts.len == VS_KIND_SIZE;
+}
+
+static size_t seal(struct vs_link *link, uint64_t now, uint8_t *out, struct vs_link_sent *sent)
+{
+	size_t size = vs_session_seal(vs_link_current(link), &link->parts, now, out, &sent->counter);
+	link->stats.tx_datagrams++;
+	link->stats.tx_bytes += size;
+	vs_pacer_sent(&link->pacer, now, size);
+	return size;
+}
+
+/* --- Small kinds --- */
+
+static size_t output_close(struct vs_link *link, uint64_t now, uint8_t *out, struct vs_link_sent *sent)
+{
+	struct vs_control control = { .close = link->closing_reason };
+	link->closing = false;
+	begin(link, VS_KIND_FRAMES, vs_link_datagram_room(link));
+	uint8_t *at = vs_parts_reserve(&link->parts);
+	size_t len = vs_control_encode(&control, at + VS_FRAMING_HEADER);
+	vs_framing_encode(at, VS_FLAG_CONTROL, (uint32_t)len);
+	vs_parts_commit(&link->parts, VS_FRAMING_HEADER + len);
+	return seal(link, now, out, sent);
+}
+
+static size_t output_probe_ack(struct vs_link *link, uint64_t now, uint8_t *out, struct vs_link_sent *sent)
+{
+	struct link_probe_ack ack = link->probe_acks[--link->probe_acks_n];
+	begin(link, VS_KIND_PROBE_ACK, vs_link_datagram_room(link));
+	uint8_t *at = vs_parts_reserve(&link->parts);
+	vs_put_be32(at, ack.id);
+	vs_put_be16(at + 4, ack.size);
+	vs_parts_commit(&link->parts, 6);
+	return seal(link, now, out, sent);
+}
+
+static size_t output_probe(struct vs_link *link, uint32_t id, size_t size, uint64_t now, uint8_t *out,
+			   struct vs_link_sent *sent)
+{
+	static const uint8_t zeros[VS_DATAGRAM_MAX];
+	size_t least = VS_SEAL_OVERHEAD + VS_KIND_SIZE + 4;
+	begin(link, VS_KIND_PROBE, VS_DATAGRAM_MAX);
+	vs_put_be32(vs_parts_reserve(&link->parts), id);
+	vs_parts_commit(&link->parts, 4);
+	if (size > least)
+		vs_parts_view(&link->parts, zeros, size - least);
+	sent->probe = size > vs_pmtud_size(&link->pmtud);
+	size_t written = seal(link, now, out, sent);
+	vs_report_tx_exclude(&vs_link_current(link)->report_tx, sent->counter);
+	return written;
+}
+
+static size_t output_report(struct vs_link *link, uint64_t now, uint8_t *out, struct vs_link_sent *sent)
+{
+	struct vs_session *session = vs_link_current(link);
+	struct vs_report report;
+	if (!vs_report_rx_output(&session->report_rx, session->local_index, now, &report))
+		return 0;
+	begin(link, VS_KIND_REPORT, vs_link_datagram_room(link));
+	vs_report_encode(&report, vs_parts_reserve(&link->parts));
+	vs_parts_commit(&link->parts, VS_REPORT_SIZE);
+	return seal(link, now, out, sent);
+}
+
+/* --- Fragments --- */
+
+/* Takes over a plaintext from malloc(), kind first. */
+static void start_fragmenting(struct vs_link *link, uint8_t *text, size_t len)
+{
+	struct link_fragmenting *f = &link->fragmenting;
+	if (!vs_fragment_plan(len, vs_pmtud_size(&link->pmtud), &f->plan)) {
+		free(text);
+		return;
+	}
+	f->text = text;
+	f->next = 0;
+	f->id++;
+	link->stats.fragments_sent += f->plan.count;
+}
+
+static size_t output_fragment(struct vs_link *link, uint64_t now, uint8_t *out, struct vs_link_sent *sent)
+{
+	struct link_fragmenting *f = &link->fragmenting;
+	size_t offset;
+	vs_parts_init(&link->parts, VS_DATAGRAM_MAX);
+	size_t len = vs_fragment_encode(&f->plan, f->id, f->next++, &offset, vs_parts_reserve(&link->parts));
+	vs_parts_commit(&link->parts, VS_FRAGMENT_PREFIX);
+	vs_parts_view(&link->parts, f->text + offset, len);
+	size_t size = seal(link, now, out, sent);
+	if (f->next == f->plan.count) {
+		free(f->text);
+		f->text = NULL;
+	}
+	return size;
+}
+
+/* A segment that was cut for a larger path than there is now goes in fragments. */
+static bool fragment_segment(struct vs_link *link, uint64_t now)
+{
+	size_t size = vs_arq_tx_next_size(link->arq_tx, now);
+	if (size <= vs_link_datagram_room(link))
+		return false;
+	uint8_t *text = malloc(VS_KIND_SIZE + size);
+	if (!text)
+		return false;
+	text[0] = VS_KIND_SEGMENTS;
+	vs_arq_tx_write_next(link->arq_tx, link->arq_rx, now, text + VS_KIND_SIZE);
+	start_fragmenting(link, text, VS_KIND_SIZE + size);
+	return true;
+}
+
+/* --- Reliable mode --- */
+
+/* Copies the flow's next frames behind `first` into one buffer while they fit `room`. Takes over `first`. */
+static struct vs_frame *coalesce(struct vs_link *link, struct vs_flow *flow, struct vs_frame *first, size_t room,
+				 uint64_t now)
+{
+	struct vs_frame *more = vs_queue_peek_more(link->queue, flow);
+	if (!more || 2 * VS_FRAMING_HEADER + first->len + more->len > room)
+		return first;
+	struct vs_frame *merged = vs_frame_new(link->config.pool, room);
+	if (!merged)
+		return first;
+	/* The buffer's own "frame" starts behind the first framing header, like that of a single frame. */
+	uint8_t *start = vs_frame_bytes(merged) - VS_FRAMING_HEADER, *at = start;
+	struct vs_frame *frame = first;
+	for (;;) {
+		size_t len = VS_FRAMING_HEADER + frame->len;
+		memcpy(at, vs_frame_cbytes(frame) - VS_FRAMING_HEADER, len);
+		at += len;
+		room -= len;
+		vs_frame_unref(frame);
+		frame = vs_queue_peek_more(link->queue, flow);
+		if (!frame || VS_FRAMING_HEADER + frame->len > room)
+			break;
+		frame = vs_queue_take(link->queue, flow, now);
+	}
+	merged->len = (uint32_t)(at - start) - VS_FRAMING_HEADER;
+	return merged;
+}
+
+/* Moves one message from the queue into a lane, cut so that its first segment fills this datagram. False: no flow can
+ * send, or the datagram is full enough. */
+static bool admit(struct vs_link *link, uint64_t now)
+{
+	size_t room = link->parts.room - VS_SEGMENT_HEADER;
+	size_t mss = vs_link_datagram_room(link) - VS_SEGMENT_HEADER;
+	struct vs_frame *frame;
+	struct vs_flow *flow;
+	if (!vs_parts_fits(&link->parts, VS_SEGMENT_HEADER + START_MIN))
+		return false;
+	while ((flow = vs_queue_peek(link->queue, now, &frame))) {
+		uint32_t len = VS_FRAMING_HEADER + frame->len, last_sn;
+		unsigned lane = vs_arq_tx_pick_lane(link->arq_tx, flow, frame->flow_hash);
+		unsigned segments = vs_arq_segments(len, (uint32_t)room, (uint32_t)mss);
+		if (!vs_arq_tx_lane_ready(link->arq_tx, lane, segments)) {
+			vs_queue_park(link->queue, flow, lane);
+			continue;
+		}
+		frame = vs_queue_take(link->queue, flow, now);
+		if (segments == 1)
+			frame = coalesce(link, flow, frame, room, now);
+		len = VS_FRAMING_HEADER + frame->len;
+		if (vs_arq_tx_admit(link->arq_tx, lane, frame, frame->offset - VS_FRAMING_HEADER, len, (uint32_t)room,
+				    (uint32_t)mss, now, &last_sn) < 0)
+			continue;
+		flow->lane = (int16_t)lane;
+		flow->last_sn = last_sn;
+		return true;
+	}
+	return false;
+}
+
+static void wake_lanes(struct vs_link *link, uint64_t now)
+{
+	for (uint64_t gained = vs_arq_tx_input_done(link->arq_tx, now); gained; gained &= gained - 1)
+		vs_queue_wake(link->queue, (unsigned)__builtin_ctzll(gained));
+}
+
+/* New data: one segment that waits, then one message from the queue, in turn, so that no lane and no flow has to stand
+ * behind the whole of another's message. */
+static void fill(struct vs_link *link, uint64_t now)
+{
+	bool progress = true;
+	while (progress && vs_link_window_open(link)) {
+		progress = vs_arq_tx_write_waiting(link->arq_tx, link->arq_rx, now, &link->parts);
+		if (link->params.mode == VS_MODE_RELIABLE && admit(link, now))
+			progress |= vs_arq_tx_write_waiting(link->arq_tx, link->arq_rx, now, &link->parts);
+		wake_lanes(link, now);
+	}
+}
+
+static size_t output_segments(struct vs_link *link, uint64_t now, uint8_t *out, struct vs_link_sent *sent)
+{
+	bool urgent = vs_arq_tx_urgent(link->arq_tx, now);
+	bool data = urgent || (vs_link_has_segments(link) && vs_pacer_ready(&link->pacer, now));
+	bool acks_due = now >= vs_arq_rx_deadline(link->arq_rx);
+	if (!data && !acks_due)
+		return 0;
+	if (data && fragment_segment(link, now))
+		return output_fragment(link, now, out, sent);
+
+	struct vs_parts *parts = &link->parts;
+	begin(link, VS_KIND_SEGMENTS, vs_link_datagram_room(link));
+	size_t acks = vs_arq_rx_write_acks(link->arq_rx, now, vs_parts_reserve(parts),
+					   VS_MIN(parts->room, sizeof(parts->scratch) / 2));
+	if (acks)
+		vs_parts_commit(parts, acks);
+	if (data) {
+		vs_arq_tx_write_lost(link->arq_tx, link->arq_rx, now, parts);
+		if (!vs_arq_tx_has_lost(link->arq_tx))
+			fill(link, now);
+	}
+	return is_empty(link) ? 0 : seal(link, now, out, sent);
+}
+
+/* --- Datagram mode --- */
+
+static void fragment_frame(struct vs_link *link, struct vs_frame *frame)
+{
+	size_t len = VS_FRAMING_HEADER + frame->len;
+	uint8_t *text = malloc(VS_KIND_SIZE + len);
+	if (!text) {
+		vs_drop(&link->drops, VS_DROP_NO_BUFFER);
+		vs_frame_unref(frame);
+		return;
+	}
+	text[0] = VS_KIND_FRAMES;
+	memcpy(text + VS_KIND_SIZE, vs_frame_cbytes(frame) - VS_FRAMING_HEADER, len);
+	vs_frame_unref(frame);
+	start_fragmenting(link, text, VS_KIND_SIZE + len);
+}
+
+static size_t output_frames(struct vs_link *link, uint64_t now, uint8_t *out, struct vs_link_sent *sent)
+{
+	struct vs_frame *held[VS_AEAD_PARTS_MAX], *frame;
+	struct vs_flow *flow;
+	size_t held_n = 0;
+	if (!vs_link_has_unreliable(link) || !vs_pacer_ready(&link->pacer, now))
+		return 0;
+	begin(link, VS_KIND_FRAMES, vs_link_datagram_room(link));
+	while ((flow = vs_queue_peek(link->queue, now, &frame))) {
+		size_t len = VS_FRAMING_HEADER + frame->len;
+		if (!vs_parts_fits(&link->parts, len)) {
+			if (held_n)
+				break;
+			fragment_frame(link, vs_queue_take(link->queue, flow, now));
+			return link->fragmenting.text ? output_fragment(link, now, out, sent) : 0;
+		}
+		held[held_n] = vs_queue_take(link->queue, flow, now);
+		vs_parts_view(&link->parts, vs_frame_cbytes(held[held_n]) - VS_FRAMING_HEADER, len);
+		held_n++;
+	}
+	size_t size = held_n ? seal(link, now, out, sent) : 0;
+	while (held_n)
+		vs_frame_unref(held[--held_n]);
+	return size;
+}
+
+/* --- All kinds, the most urgent first --- */
+
+static size_t output_next(struct vs_link *link, uint64_t now, uint8_t *out, struct vs_link_sent *sent)
+{
+	uint32_t id;
+	uint16_t probe_size;
+	size_t size;
+	if (link->closing)
+		return output_close(link, now, out, sent);
+	if (link->fragmenting.text)
+		return output_fragment(link, now, out, sent);
+	if (link->probe_acks_n)
+		return output_probe_ack(link, now, out, sent);
+	if (vs_link_keepalive_due(link, now, &id))
+		return output_probe(link, id, 0, now, out, sent);
+	if ((size = output_report(link, now, out, sent)))
+		return size;
+	if (now >= vs_pmtud_deadline(&link->pmtud)) {
+		bool probe = vs_pmtud_output(&link->pmtud, now, &id, &probe_size);
+		vs_link_path_measured(link);
+		if (probe)
+			return output_probe(link, id, probe_size, now, out, sent);
+	}
+	if ((size = output_segments(link, now, out, sent)))
+		return size;
+	return output_frames(link, now, out, sent);
+}
+
+size_t vs_link_output(struct vs_link *link, uint64_t now, uint8_t *out, size_t room, struct vs_link_sent *sent)
+{
+	*sent = (struct vs_link_sent){ 0 };
+	wake_lanes(link, now);
+	vs_link_run_timers(link, now);
+	if (room < VS_DATAGRAM_MAX || !vs_session_alive(vs_link_current(link), now))
+		return 0;
+	vs_pacer_set_rate(&link->pacer, now, vs_congestion_rate(link->congestion));
+	size_t size = output_next(link, now, out, sent);
+	if (size == 0 && vs_link_window_open(link) && !vs_link_has_segments(link))
+		vs_congestion_app_limited(link->congestion, vs_arq_tx_inflight(link->arq_tx));
+	return size;
+}
+
+void vs_link_refused(struct vs_link *link, uint64_t counter, size_t size, bool too_big, uint64_t now)
+{
+	vs_drop(&link->drops, VS_DROP_SEND_FAILED);
+	vs_report_tx_exclude(&vs_link_current(link)->report_tx, counter);
+	if (too_big) {
+		vs_pmtud_too_big(&link->pmtud, (uint16_t)VS_MIN(size, (size_t)UINT16_MAX), now);
+		vs_link_path_measured(link);
+	}
+}

@@ -1,0 +1,131 @@
+/* State of a link, shared by the files that implement it: link.c (life, sessions, events), link_input.c (datagrams in),
+ * link_output.c (datagrams out) and link_timer.c (liveness, probes, deadlines). Nobody else includes this. */
+#ifndef VS_LINK_LINK_STATE_H
+#define VS_LINK_LINK_STATE_H
+
+#include "link/congestion.h"
+#include "link/fragment.h"
+#include "link/link.h"
+#include "link/pacer.h"
+#include "link/pmtud.h"
+#include "link/rtt.h"
+#include "link/session.h"
+
+enum { LINK_PREVIOUS, LINK_CURRENT, LINK_NEXT, LINK_SESSIONS };
+
+/* Local indices that wait for vs_link_take_retired(): three sessions can end between two calls, and a handshake more. */
+#define LINK_RETIRED_MAX 8
+
+/* PROBE_ACKs owed at once; a peer that probes faster gets fewer. */
+#define LINK_PROBE_ACKS_MAX 4
+
+/* Set in the ids of our keepalive probes, never in those of path-MTU probes. */
+#define LINK_KEEPALIVE_ID UINT32_C(0x80000000)
+
+struct link_probe_ack {
+	uint32_t id;
+	uint16_t size;
+};
+
+/* A plaintext being sent in fragments. */
+struct link_fragmenting {
+	uint8_t *text; /* NULL: none */
+	struct vs_fragment_plan plan;
+	unsigned next;
+	uint32_t id;
+};
+
+/* The initiator's watch over the peer (PROTOCOL.md, "Liveness"). */
+struct link_keepalive {
+	uint64_t deadline;
+	uint64_t sent_usec; /* of the last probe */
+	uint32_t id;
+	unsigned tries; /* probes since the peer was last heard */
+	bool now;       /* a probe must go out at once */
+};
+
+struct vs_link {
+	struct vs_link_config config;
+	struct vs_session sessions[LINK_SESSIONS];
+	struct vs_params params;
+	struct vs_path path;
+
+	struct vs_queue *queue;
+	struct vs_arq_tx *arq_tx;
+	struct vs_arq_rx *arq_rx;
+	struct vs_congestion *congestion;
+	enum vs_congestion_kind congestion_kind;
+	struct vs_rtt rtt;
+	struct vs_pacer pacer;
+	struct vs_pmtud pmtud;
+	struct vs_reassembly reassembly;
+	struct vs_deframer unreliable; /* empty between datagrams */
+
+	struct link_fragmenting fragmenting;
+	struct link_keepalive keepalive;
+	struct link_probe_ack probe_acks[LINK_PROBE_ACKS_MAX];
+	unsigned probe_acks_n;
+
+	uint64_t heard_usec;      /* last authenticated datagram */
+	uint64_t rekey_deadline;  /* initiator: when to ask for new keys */
+	uint64_t release_deadline; /* when idle memory goes back; VS_NEVER: nothing to release */
+
+	uint32_t retired[LINK_RETIRED_MAX];
+	unsigned retired_n;
+	unsigned events;
+	uint8_t close_reason;
+	bool closing; /* a CLOSE is to be sent */
+	uint8_t closing_reason;
+
+	struct vs_drops drops;
+	struct vs_link_stats stats;
+	struct vs_parts parts;
+};
+
+static inline struct vs_session *vs_link_current(struct vs_link *link)
+{
+	return &link->sessions[LINK_CURRENT];
+}
+
+/* link.c: makes LINK_NEXT, or the session just installed, the current one. */
+void vs_link_promote(struct vs_link *link, struct vs_session *session, uint64_t now);
+void vs_link_retire(struct vs_link *link, struct vs_session *session);
+
+/* link_timer.c: an authenticated datagram has arrived. */
+void vs_link_heard(struct vs_link *link, uint64_t now);
+/* link_timer.c: runs what is due, except what produces datagrams. */
+void vs_link_run_timers(struct vs_link *link, uint64_t now);
+/* link_timer.c: whether a keepalive probe is due; if so it is reckoned as sent. */
+bool vs_link_keepalive_due(struct vs_link *link, uint64_t now, uint32_t *id);
+/* link_timer.c: a keepalive probe was answered. */
+void vs_link_keepalive_ack(struct vs_link *link, uint32_t id, uint64_t now);
+/* link_timer.c: a new round-trip time or datagram size has effects in many places. */
+void vs_link_path_measured(struct vs_link *link);
+
+/* link_output.c: bytes of plaintext after the kind in a datagram of the size that the path takes now. */
+static inline size_t vs_link_datagram_room(const struct vs_link *link)
+{
+	return vs_pmtud_size(&link->pmtud) - VS_SEAL_OVERHEAD - VS_KIND_SIZE;
+}
+
+/* link_output.c: whether the congestion window lets more data go. */
+static inline bool vs_link_window_open(const struct vs_link *link)
+{
+	return vs_arq_tx_inflight(link->arq_tx) < vs_congestion_window(link->congestion);
+}
+
+/* Whether lanes have data that could go now, the pacer permitting. In datagram mode these are only what a change of
+ * mode has left there. */
+static inline bool vs_link_has_segments(const struct vs_link *link)
+{
+	bool queued = link->params.mode == VS_MODE_RELIABLE && vs_queue_ready(link->queue);
+	return vs_link_window_open(link) &&
+	       (queued || vs_arq_tx_has_lost(link->arq_tx) || vs_arq_tx_has_waiting(link->arq_tx));
+}
+
+static inline bool vs_link_has_unreliable(const struct vs_link *link)
+{
+	return link->params.mode == VS_MODE_DATAGRAM && vs_queue_ready(link->queue);
+}
+
+#endif

@@ -1,0 +1,192 @@
+/* Time: liveness, probes, the end of sessions and of idle memory, and the link's one deadline. */
+#include "link/link.h"
+
+#include "link/link_state.h"
+
+/* Once the peer has missed a keepalive probe, the next ones follow in this range, by the round-trip time. */
+#define RETRY_MIN (200 * VS_MSEC)
+#define RETRY_MAX (500 * VS_MSEC)
+/* Probes without an answer after which the peer counts as gone and a new handshake is asked for. */
+#define TRIES_MAX 2
+
+#define ACK_DELAY_MIN UINT64_C(250)
+#define ACK_DELAY_MAX (5 * VS_MSEC)
+
+/* Memory of an idle link is given back after this time. */
+#define RELEASE_AFTER (10 * VS_SEC)
+
+/* A handshake that was asked for and has not come is asked for again. */
+#define ASK_AGAIN (5 * VS_SEC)
+
+/* --- Liveness (initiator) --- */
+
+void vs_link_heard(struct vs_link *link, uint64_t now)
+{
+	link->heard_usec = now;
+	link->keepalive.tries = 0;
+}
+
+static uint64_t keepalive_deadline(const struct vs_link *link)
+{
+	const struct link_keepalive *k = &link->keepalive;
+	if (!link->config.initiator || !link->params.keepalive_usec)
+		return VS_NEVER;
+	if (k->now)
+		return 0;
+	if (!k->tries)
+		return link->heard_usec + link->params.keepalive_usec;
+	uint64_t retry = 3 * link->rtt.srtt_usec;
+	return k->sent_usec + VS_MIN(VS_MAX(retry, (uint64_t)RETRY_MIN), (uint64_t)RETRY_MAX);
+}
+
+bool vs_link_keepalive_due(struct vs_link *link, uint64_t now, uint32_t *id)
+{
+	struct link_keepalive *k = &link->keepalive;
+	if (now < keepalive_deadline(link))
+		return false;
+	if (!k->now && k->tries >= TRIES_MAX)
+		link->events |= VS_LINK_WANT_HANDSHAKE;
+	k->now = false;
+	k->tries++;
+	k->sent_usec = now;
+	k->id++;
+	*id = LINK_KEEPALIVE_ID | k->id;
+	return true;
+}
+
+void vs_link_keepalive_ack(struct vs_link *link, uint32_t id, uint64_t now)
+{
+	const struct link_keepalive *k = &link->keepalive;
+	if (id != (LINK_KEEPALIVE_ID | k->id))
+		return;
+	vs_rtt_sample(&link->rtt, now, vs_time_since(now, k->sent_usec));
+	vs_link_path_measured(link);
+}
+
+/* --- What follows from the path --- */
+
+void vs_link_path_measured(struct vs_link *link)
+{
+	struct vs_session *session = vs_link_current(link);
+	uint64_t srtt = link->rtt.srtt_usec;
+	uint32_t datagram = vs_pmtud_size(&link->pmtud);
+	vs_pmtud_set_rtt(&link->pmtud, srtt);
+	vs_report_rx_set_rtt(&session->report_rx, srtt);
+	vs_report_tx_set_rtt(&session->report_tx, srtt);
+	uint64_t delay = VS_MIN(VS_MAX(srtt / 8, (uint64_t)ACK_DELAY_MIN), (uint64_t)ACK_DELAY_MAX);
+	vs_arq_rx_set_ack_delay(link->arq_rx, delay);
+	vs_congestion_set_datagram(link->congestion, datagram);
+	vs_pacer_set_datagram(&link->pacer, datagram);
+}
+
+/* Datagrams that were acknowledged are evidence for a size that is doubted. */
+static void weigh_evidence(struct vs_link *link, uint64_t now)
+{
+	uint64_t sent_usec;
+	uint32_t bytes = vs_arq_tx_take_largest_delivered(link->arq_tx, &sent_usec);
+	if (bytes && vs_pmtud_wants_evidence(&link->pmtud))
+		vs_pmtud_delivered(&link->pmtud, (uint16_t)(bytes + VS_SEAL_OVERHEAD + VS_KIND_SIZE), sent_usec, now);
+}
+
+static void run_arq(struct vs_link *link, uint64_t now)
+{
+	bool probed = vs_arq_tx_timeout(link->arq_tx, now) == VS_ARQ_PROBE;
+	weigh_evidence(link, now);
+	if (vs_arq_tx_take_suspicion(link->arq_tx) || probed)
+		vs_pmtud_suspect(&link->pmtud, now);
+}
+
+/* --- Ends --- */
+
+static void expire_sessions(struct vs_link *link, uint64_t now)
+{
+	for (unsigned i = 0; i < LINK_SESSIONS; i++)
+		if (vs_session_exists(&link->sessions[i]) && now >= link->sessions[i].expires_usec)
+			vs_link_retire(link, &link->sessions[i]);
+}
+
+static uint64_t expiry_deadline(const struct vs_link *link)
+{
+	uint64_t deadline = VS_NEVER;
+	for (unsigned i = 0; i < LINK_SESSIONS; i++)
+		if (vs_session_exists(&link->sessions[i]))
+			deadline = vs_time_min(deadline, link->sessions[i].expires_usec);
+	return deadline;
+}
+
+static bool is_idle(const struct vs_link *link)
+{
+	struct vs_queue_stats queue;
+	vs_queue_stats(link->queue, &queue);
+	return vs_arq_tx_idle(link->arq_tx) && queue.frames == 0;
+}
+
+static void release_memory(struct vs_link *link, uint64_t now)
+{
+	if (!is_idle(link)) {
+		link->release_deadline = now + RELEASE_AFTER;
+		return;
+	}
+	vs_queue_release(link->queue);
+	vs_arq_tx_release(link->arq_tx);
+	vs_arq_rx_release(link->arq_rx);
+	link->release_deadline = VS_NEVER;
+}
+
+static void ask_for_rekey(struct vs_link *link, uint64_t now)
+{
+	bool worn = vs_link_current(link)->counter >= VS_REKEY_AFTER_DATAGRAMS;
+	if (now < link->rekey_deadline && !(worn && link->rekey_deadline > now + ASK_AGAIN))
+		return;
+	link->events |= VS_LINK_WANT_HANDSHAKE;
+	link->rekey_deadline = now + ASK_AGAIN;
+}
+
+static uint64_t timeout_deadline(const struct vs_link *link)
+{
+	return link->events & VS_LINK_TIMED_OUT ? VS_NEVER : link->heard_usec + VS_LINK_TIMEOUT;
+}
+
+void vs_link_run_timers(struct vs_link *link, uint64_t now)
+{
+	run_arq(link, now);
+	if (link->reassembly.slots && now >= vs_reassembly_deadline(&link->reassembly))
+		vs_reassembly_expire(&link->reassembly, now);
+	if (now >= expiry_deadline(link))
+		expire_sessions(link, now);
+	if (link->config.initiator)
+		ask_for_rekey(link, now);
+	if (now >= timeout_deadline(link))
+		link->events |= VS_LINK_TIMED_OUT;
+	if (link->release_deadline == VS_NEVER && !is_idle(link))
+		link->release_deadline = now + RELEASE_AFTER;
+	else if (now >= link->release_deadline)
+		release_memory(link, now);
+}
+
+static uint64_t data_deadline(const struct vs_link *link)
+{
+	if (vs_arq_tx_urgent(link->arq_tx, 0))
+		return 0;
+	bool data = vs_link_has_segments(link) || vs_link_has_unreliable(link);
+	return data ? vs_pacer_deadline(&link->pacer) : VS_NEVER;
+}
+
+uint64_t vs_link_deadline(const struct vs_link *link)
+{
+	const struct vs_session *session = &link->sessions[LINK_CURRENT];
+	uint64_t deadline = vs_time_min(timeout_deadline(link), expiry_deadline(link));
+	deadline = vs_time_min(deadline, link->rekey_deadline);
+	deadline = vs_time_min(deadline, link->release_deadline);
+	deadline = vs_time_min(deadline, vs_arq_tx_deadline(link->arq_tx));
+	deadline = vs_time_min(deadline, vs_reassembly_deadline(&link->reassembly));
+	if (!vs_session_exists(session))
+		return deadline;
+	if (link->closing || link->fragmenting.text || link->probe_acks_n)
+		return 0;
+	deadline = vs_time_min(deadline, keepalive_deadline(link));
+	deadline = vs_time_min(deadline, vs_arq_rx_deadline(link->arq_rx));
+	deadline = vs_time_min(deadline, vs_report_rx_deadline(&session->report_rx));
+	deadline = vs_time_min(deadline, vs_pmtud_deadline(&link->pmtud));
+	return vs_time_min(deadline, data_deadline(link));
+}

@@ -1,0 +1,116 @@
+/* What a handshake negotiates: the client's offer, the server's policy for the port, and the parameters that follow
+ * from the two and that both ends apply; with their encodings as TLVs (link/wire.h). Pure functions over values.
+ *
+ * Everything is decided at the server, so that one line in its INI file is enough: the client offers what it can do. */
+#ifndef VS_LINK_PARAMS_H
+#define VS_LINK_PARAMS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "link/congestion.h"
+#include "link/crypto.h"
+#include "link/wire.h"
+
+/* Values travel in the handshake. */
+enum vs_mode {
+	VS_MODE_RELIABLE = 1, /* ARQ */
+	VS_MODE_DATAGRAM = 2, /* no retransmission */
+};
+
+/* A bit of vs_offer.ciphers or vs_offer.modes. */
+#define VS_OFFER_BIT(value) (1u << (value))
+
+struct vs_offer {
+	uint16_t version; /* highest protocol version spoken */
+	uint8_t link_id[VS_LINK_ID_SIZE];
+	uint64_t timestamp_usec; /* of this attempt; grows from one to the next */
+	uint64_t incarnation;    /* of the link's state that the client holds; 0: none */
+	uint16_t ciphers;        /* set of enum vs_cipher */
+	bool has_aes;            /* vs_cpu_has_aes() */
+	uint8_t modes;           /* set of enum vs_mode */
+	uint8_t lanes_max;       /* 1 ... VS_LANES_MAX */
+	uint16_t datagram_max;   /* largest the client takes, VS_DATAGRAM_BASE ... VS_DATAGRAM_MAX */
+	uint16_t mtu;            /* of the client's TAP; informative */
+	char program[VS_PROGRAM_MAX + 1];
+};
+
+/* What the port is configured for. */
+struct vs_policy {
+	enum vs_cipher cipher; /* 0: AES-256-GCM if both CPUs have instructions for it, else ChaCha20-Poly1305 */
+	bool has_aes;          /* vs_cpu_has_aes() of the server */
+	enum vs_mode mode;
+	enum vs_congestion_kind congestion;
+	unsigned lanes; /* 1 ... VS_LANES_MAX */
+	uint16_t datagram_max;
+	uint16_t mtu;
+	uint64_t keepalive_usec;
+	uint64_t max_age_usec; /* 0: frames are never given up */
+};
+
+struct vs_params {
+	uint16_t version;
+	enum vs_cipher cipher;
+	enum vs_mode mode;
+	enum vs_congestion_kind congestion;
+	unsigned lanes;
+	uint16_t datagram_max;
+	uint16_t mtu; /* the LAN's inner MTU; informative */
+	uint64_t keepalive_usec;
+	uint64_t max_age_usec;
+	/* Of the link's state at the server, never 0. Not resumed: both sides reset all lanes, the initiator with the
+	 * response, the responder with the initiator's first valid data datagram, and only then does the responder
+	 * take this incarnation for the link's. */
+	uint64_t incarnation;
+	bool resumed;
+};
+
+/* Keys of a session and how it is named on the wire. */
+struct vs_session_keys {
+	uint8_t send[VS_KEY_SIZE];
+	uint8_t recv[VS_KEY_SIZE];
+	enum vs_cipher cipher;
+	uint32_t local_index;  /* datagrams to us carry it */
+	uint32_t remote_index; /* datagrams to the peer carry it */
+	bool initiator;
+};
+
+#define VS_KEEPALIVE_DEFAULT VS_SEC
+#define VS_MAX_AGE_DEFAULT VS_SEC
+
+/* An offer of all this program can do; the caller fills in link_id, mtu, has_aes and program. */
+struct vs_offer vs_offer_default(void);
+
+/* RELIABLE, bbr, automatic cipher, all lanes, MTU 1500, the defaults above; the caller fills in has_aes. */
+struct vs_policy vs_policy_default(void);
+
+/* Chooses from the offer as the policy says. `incarnation` is that of the link's state, or if there is none (or it is
+ * to be given up) a new random one, not 0; the link is resumed if the client knows it.
+ * 0, or -ENOTSUP: the offer lacks the cipher or the mode that the policy wants. */
+int vs_params_choose(const struct vs_policy *policy, const struct vs_offer *offer, uint64_t incarnation,
+		     struct vs_params *out) VS_MUST_CHECK;
+
+/* Whether a response keeps within the offer that it answers. */
+bool vs_params_fit(const struct vs_params *params, const struct vs_offer *offer);
+
+/* Most bytes that the encoders write; both leave room for a PAD TLV in the longest message. */
+#define VS_OFFER_ENCODED_MAX 160
+#define VS_PARAMS_ENCODED_MAX 160
+
+/* Encode as TLVs; return the number of bytes. */
+size_t vs_offer_encode(const struct vs_offer *offer, uint8_t out[VS_OFFER_ENCODED_MAX]);
+size_t vs_params_encode(const struct vs_params *params, uint8_t out[VS_PARAMS_ENCODED_MAX]);
+
+/* Appends a PAD TLV so that `len` bytes at `out` become `size`; they differ by at least VS_TLV_HEADER. */
+void vs_tlv_pad(uint8_t *out, size_t len, size_t size);
+
+/* 0, or -EBADMSG: a TLV is malformed, comes twice, is missing, or has a value outside its range. What people will read
+ * (program) is made printable. */
+int vs_offer_decode(const uint8_t *data, size_t len, struct vs_offer *out) VS_MUST_CHECK;
+int vs_params_decode(const uint8_t *data, size_t len, struct vs_params *out) VS_MUST_CHECK;
+
+const char *vs_mode_name(enum vs_mode mode); /* "reliable", "datagram" */
+
+#endif

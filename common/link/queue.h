@@ -1,0 +1,90 @@
+/* The queue in front of a link: fq_codel (RFC 8290) over whole frames.
+ *
+ * Flows are told apart by frame->flow_hash (link/flow.h) modulo VS_QUEUE_FLOWS. New flows are served before old ones,
+ * old ones by deficit round robin in bytes; each flow is watched by CoDel (RFC 8289), which marks ECN-capable IP
+ * packets and drops others. When the queue is at its limit, frames are dropped from the head of the flow with the
+ * largest backlog, so that a flood can hurt only itself.
+ *
+ * Dequeueing has two steps, because a frame is only to leave when the lane of its flow can take it: vs_queue_peek()
+ * chooses a flow and shows its first frame, and the caller then takes it, or parks the flow until its lane has room.
+ * A parked flow costs nothing until vs_queue_wake().
+ *
+ * The flow table is allocated at the first frame and given back by vs_queue_release() when the link is idle, so that
+ * an idle link costs no memory for it. */
+#ifndef VS_LINK_QUEUE_H
+#define VS_LINK_QUEUE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/drop.h"
+#include "base/frame.h"
+#include "base/list.h"
+#include "link/wire.h"
+
+#define VS_QUEUE_FLOWS 1024
+
+struct vs_queue_config {
+	uint32_t limit_frames;  /* default 2048 */
+	uint32_t limit_bytes;   /* default 4 MiB */
+	uint32_t quantum;       /* bytes a flow may send a round; default 1518 */
+	uint64_t target_usec;   /* CoDel's target; default 5 ms */
+	uint64_t interval_usec; /* CoDel's interval; default 100 ms */
+};
+
+#define VS_QUEUE_CONFIG_DEFAULT                                                                 \
+	{ .limit_frames = 2048, .limit_bytes = 4 << 20, .quantum = 1518, .target_usec = 5000,   \
+	  .interval_usec = 100000 }
+
+/* A flow, as far as the link's scheduler cares. */
+struct vs_flow {
+	int16_t lane;     /* that the flow's last frame took; -1: none yet. The caller's to set. */
+	uint32_t last_sn; /* of that frame's last segment. The caller's to set. */
+};
+
+struct vs_queue_stats {
+	uint32_t frames, bytes; /* waiting now */
+	uint32_t flows;         /* with frames waiting */
+	uint64_t sent, ecn_marked, dropped_codel, dropped_full;
+	uint64_t delay_usec; /* of the last frame taken */
+};
+
+struct vs_queue;
+
+/* NULL: out of memory. Counts drops into `drops`, which must outlive the queue. */
+struct vs_queue *vs_queue_new(const struct vs_queue_config *config, struct vs_drops *drops);
+void vs_queue_free(struct vs_queue *queue);
+
+/* Enqueues a frame; takes over the caller's reference, also where the frame (or another) is dropped. */
+void vs_queue_send(struct vs_queue *queue, struct vs_frame *frame, uint64_t now);
+
+/* Chooses the flow to serve and shows its first frame (a borrowed reference), after CoDel's drops. Returns NULL if no
+ * flow is eligible. Repeated calls without take or park return the same flow. */
+struct vs_flow *vs_queue_peek(struct vs_queue *queue, uint64_t now, struct vs_frame **frame);
+
+/* The frame after the one shown or last taken from this flow, without CoDel's judgement, for filling up a segment:
+ * a borrowed reference, or NULL if none is waiting. */
+struct vs_frame *vs_queue_peek_more(struct vs_queue *queue, struct vs_flow *flow);
+
+/* Removes the first frame of the flow and charges its bytes; the reference passes to the caller. */
+struct vs_frame *vs_queue_take(struct vs_queue *queue, struct vs_flow *flow, uint64_t now) VS_MUST_CHECK;
+
+/* Sets the flow aside until vs_queue_wake(lane); frames may still be added to it. */
+void vs_queue_park(struct vs_queue *queue, struct vs_flow *flow, unsigned lane);
+void vs_queue_wake(struct vs_queue *queue, unsigned lane);
+
+/* Whether a flow is eligible (has frames and is not parked). */
+bool vs_queue_ready(const struct vs_queue *queue);
+
+/* Forgets every flow's lane (after a reset of all lanes); wakes all. */
+void vs_queue_forget_lanes(struct vs_queue *queue);
+
+/* Gives the flow table back if no frame waits; every struct vs_flow that was shown is gone then. */
+void vs_queue_release(struct vs_queue *queue);
+
+/* Drops everything that waits (PORT_DOWN); no flow is parked afterwards. */
+void vs_queue_purge(struct vs_queue *queue);
+
+void vs_queue_stats(const struct vs_queue *queue, struct vs_queue_stats *out);
+
+#endif

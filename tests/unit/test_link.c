@@ -1,0 +1,410 @@
+/* Two links joined by a pipe with delay, loss and a size limit, in virtual time. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "link/link.h"
+
+#define PIPE_MAX 8192
+
+struct datagram {
+	uint64_t due;
+	size_t len;
+	uint8_t *data;
+};
+
+struct pipe {
+	struct datagram queue[PIPE_MAX];
+	unsigned head, count;
+	unsigned sent, lost;
+};
+
+struct end {
+	struct vs_link *link;
+	struct pipe out;
+	struct vs_deframed arrived;
+	uint32_t next_expected;
+	unsigned received;
+	uint64_t worst_delay;
+};
+
+struct world {
+	struct vs_pool *pool;
+	struct end a, b; /* a is the initiator */
+	uint64_t now, delay;
+	unsigned loss_percent;
+	size_t mtu;
+	bool cut;
+	uint32_t seed;
+};
+
+static uint32_t next_random(struct world *w)
+{
+	w->seed = w->seed * 1664525 + 1013904223;
+	return w->seed >> 8;
+}
+
+static struct vs_params default_params(void)
+{
+	return (struct vs_params){
+		.version = 1,
+		.cipher = VS_CIPHER_CHACHA20_POLY1305,
+		.mode = VS_MODE_RELIABLE,
+		.congestion = VS_CONGESTION_BBR,
+		.lanes = VS_LANES_MAX,
+		.datagram_max = 1452,
+		.mtu = 1500,
+		.keepalive_usec = VS_SEC,
+		.max_age_usec = VS_SEC,
+		.incarnation = 1,
+	};
+}
+
+static void install(struct world *w, const struct vs_params *params)
+{
+	struct vs_session_keys a = { .cipher = params->cipher, .initiator = true }, b = a;
+	static uint32_t index = 1;
+	a.local_index = index++;
+	b.local_index = index++;
+	a.remote_index = b.local_index;
+	b.remote_index = a.local_index;
+	memset(a.send, 1, VS_KEY_SIZE);
+	memset(a.recv, 2, VS_KEY_SIZE);
+	memcpy(b.send, a.recv, VS_KEY_SIZE);
+	memcpy(b.recv, a.send, VS_KEY_SIZE);
+	b.initiator = false;
+	assert_int_equal(vs_link_install(w->b.link, &b, params, w->now), 0);
+	assert_int_equal(vs_link_install(w->a.link, &a, params, w->now), 0);
+}
+
+static void open_end(struct world *w, struct end *e, bool initiator)
+{
+	struct vs_link_config config = {
+		.crypto = vs_crypto_default(),
+		.pool = w->pool,
+		.queue = VS_QUEUE_CONFIG_DEFAULT,
+		.flow_key = 42,
+		.datagram_max = 1452,
+		.initiator = initiator,
+	};
+	e->link = vs_link_new(&config, w->now);
+	assert_non_null(e->link);
+	vs_frame_list_init(&e->arrived.frames, 4096);
+	vs_frame_list_init(&e->arrived.control, 16);
+}
+
+static struct world *open_world(void)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	assert_non_null(w);
+	assert_int_equal(vs_crypto_init(), 0);
+	w->pool = vs_pool_new(64 << 20);
+	w->now = VS_SEC;
+	w->delay = 10 * VS_MSEC;
+	w->mtu = 1452;
+	w->seed = 7;
+	open_end(w, &w->a, true);
+	open_end(w, &w->b, false);
+	return w;
+}
+
+static void close_end(struct end *e)
+{
+	vs_link_free(e->link);
+	vs_frame_list_fini(&e->arrived.frames);
+	vs_frame_list_fini(&e->arrived.control);
+	while (e->out.count--) {
+		free(e->out.queue[e->out.head].data);
+		e->out.head = (e->out.head + 1) % PIPE_MAX;
+	}
+}
+
+static void close_world(struct world *w)
+{
+	close_end(&w->a);
+	close_end(&w->b);
+	vs_pool_free(w->pool);
+	free(w);
+}
+
+static void pump_out(struct world *w, struct end *e)
+{
+	uint8_t buffer[VS_DATAGRAM_MAX];
+	struct vs_link_sent sent;
+	size_t len;
+	while ((len = vs_link_output(e->link, w->now, buffer, sizeof(buffer), &sent))) {
+		e->out.sent++;
+		if (w->cut || len > w->mtu || next_random(w) % 100 < w->loss_percent) {
+			e->out.lost++;
+			continue;
+		}
+		assert_true(e->out.count < PIPE_MAX);
+		struct datagram *d = &e->out.queue[(e->out.head + e->out.count++) % PIPE_MAX];
+		d->due = w->now + w->delay;
+		d->len = len;
+		d->data = malloc(len);
+		memcpy(d->data, buffer, len);
+	}
+}
+
+/* The frames' bodies carry a number and the time they were sent; per flow they must come in order. */
+static void check_frames(struct world *w, struct end *e)
+{
+	struct vs_frame *frame;
+	while ((frame = vs_frame_list_pop(&e->arrived.frames))) {
+		const uint8_t *p = vs_frame_cbytes(frame);
+		uint32_t number = vs_get_be32(p + 14);
+		uint64_t sent = vs_get_be64(p + 18);
+		assert_true(number >= e->next_expected);
+		e->next_expected = number + 1;
+		e->received++;
+		if (w->now - sent > e->worst_delay)
+			e->worst_delay = w->now - sent;
+		for (size_t i = 26; i < frame->len; i++)
+			assert_int_equal(p[i], (uint8_t)(number + i));
+		vs_frame_unref(frame);
+	}
+}
+
+static void pump_in(struct world *w, struct end *from, struct end *to)
+{
+	struct vs_path path = { 0 };
+	assert_int_equal(vs_addr_parse("192.0.2.1", 7000, &path.peer), 0);
+	while (from->out.count && from->out.queue[from->out.head].due <= w->now) {
+		struct datagram *d = &from->out.queue[from->out.head];
+		vs_link_input(to->link, d->data, d->len, &path, w->now, &to->arrived);
+		free(d->data);
+		from->out.head = (from->out.head + 1) % PIPE_MAX;
+		from->out.count--;
+		check_frames(w, to);
+	}
+}
+
+static uint64_t next_due(const struct end *e)
+{
+	return e->out.count ? e->out.queue[e->out.head].due : VS_NEVER;
+}
+
+static void run_until(struct world *w, uint64_t end)
+{
+	while (w->now < end) {
+		pump_in(w, &w->a, &w->b);
+		pump_in(w, &w->b, &w->a);
+		pump_out(w, &w->a);
+		pump_out(w, &w->b);
+		uint64_t next = vs_time_min(next_due(&w->a), next_due(&w->b));
+		next = vs_time_min(next, vs_link_deadline(w->a.link));
+		next = vs_time_min(next, vs_link_deadline(w->b.link));
+		w->now = VS_MAX(w->now + 1, VS_MIN(next, end));
+	}
+}
+
+static void send_frame(struct world *w, struct end *e, uint32_t number, size_t len)
+{
+	struct vs_frame *frame = vs_frame_new(w->pool, len);
+	assert_non_null(frame);
+	uint8_t *p = vs_frame_bytes(frame);
+	memset(p, 0x02, 12);
+	p[12] = 0x88;
+	p[13] = 0xb5;
+	vs_put_be32(p + 14, number);
+	vs_put_be64(p + 18, w->now);
+	for (size_t i = 26; i < len; i++)
+		p[i] = (uint8_t)(number + i);
+	vs_link_send(e->link, frame, w->now);
+}
+
+static void bring_up(struct world *w)
+{
+	struct vs_params params = default_params();
+	install(w, &params);
+	run_until(w, w->now + VS_SEC);
+	assert_true(vs_link_is_up(w->a.link));
+	assert_true(vs_link_is_up(w->b.link));
+	assert_true(vs_link_take_events(w->a.link) & VS_LINK_UP);
+	assert_true(vs_link_take_events(w->b.link) & VS_LINK_UP);
+}
+
+/* `count` frames of `len` bytes, one each `every` microseconds, then two seconds to finish. */
+static void stream(struct world *w, struct end *from, unsigned count, size_t len, uint64_t every)
+{
+	for (unsigned i = 0; i < count; i++) {
+		send_frame(w, from, i, len);
+		run_until(w, w->now + every);
+	}
+	run_until(w, w->now + 2 * VS_SEC);
+}
+
+static void test_comes_up_and_finds_mtu(void **state)
+{
+	(void)state;
+	struct world *w = open_world();
+	bring_up(w);
+	struct vs_link_stats stats;
+	vs_link_stats(w->a.link, w->now, &stats);
+	assert_int_equal(stats.datagram, 1452);
+	assert_int_equal(stats.srtt_usec / VS_MSEC, 20);
+	close_world(w);
+}
+
+static void test_carries_frames(void **state)
+{
+	(void)state;
+	static const struct {
+		size_t len;
+		unsigned loss, count;
+		uint64_t every;
+	} cases[] = {
+		{ 60, 0, 500, 1000 },    { 1514, 0, 500, 1000 },   { 9014, 0, 100, 5000 },    { 60, 10, 500, 1000 },
+		{ 1514, 10, 1000, 1000 }, { 9014, 10, 100, 10000 }, { 1514, 30, 1000, 2000 },
+	};
+	for (size_t i = 0; i < VS_ARRAY_SIZE(cases); i++) {
+		struct world *w = open_world();
+		bring_up(w);
+		w->loss_percent = cases[i].loss;
+		stream(w, &w->a, cases[i].count, cases[i].len, cases[i].every);
+		assert_int_equal(w->b.received, cases[i].count);
+		/* A lost segment costs about a round trip, a few times over at the worst. */
+		assert_true(w->b.worst_delay <= (cases[i].loss ? 300 : 15) * VS_MSEC);
+		struct vs_link_stats stats;
+		vs_link_stats(w->a.link, w->now, &stats);
+		assert_true(stats.arq_tx.retransmitted <= stats.arq_tx.lost + stats.arq_tx.segments / 100);
+		close_world(w);
+	}
+}
+
+static void test_gives_up_old_frames_after_an_outage(void **state)
+{
+	(void)state;
+	struct world *w = open_world();
+	bring_up(w);
+	stream(w, &w->a, 10, 500, 1000);
+	w->cut = true;
+	for (uint32_t i = 10; i < 20; i++)
+		send_frame(w, &w->a, i, 500);
+	run_until(w, w->now + 3 * VS_SEC);
+	w->cut = false;
+	uint64_t works = w->now;
+	run_until(w, works + VS_SEC);
+	send_frame(w, &w->a, 20, 500);
+	run_until(w, w->now + VS_SEC);
+	assert_int_equal(w->b.next_expected, 21);
+	assert_int_equal(w->b.received, 11);
+	/* Counted by message, of which several frames may share one. */
+	assert_in_range(vs_link_drops(w->a.link)->count[VS_DROP_MAX_AGE], 1, 10);
+	close_world(w);
+}
+
+static void test_survives_a_shrinking_path(void **state)
+{
+	(void)state;
+	struct world *w = open_world();
+	bring_up(w);
+	for (uint32_t i = 0; i < 500; i++) {
+		if (i == 100)
+			w->mtu = 1280;
+		send_frame(w, &w->a, i, 1514);
+		run_until(w, w->now + 2 * VS_MSEC);
+	}
+	run_until(w, w->now + 2 * VS_SEC);
+	struct vs_link_stats stats;
+	vs_link_stats(w->a.link, w->now, &stats);
+	assert_in_range(stats.datagram, 1200, 1280);
+	assert_true(stats.fragments_sent > 0);
+	assert_int_equal(w->b.received + stats.queue.dropped_codel, 500);
+	close_world(w);
+}
+
+static void test_rekey_keeps_the_lanes(void **state)
+{
+	(void)state;
+	struct world *w = open_world();
+	bring_up(w);
+	struct vs_params params = default_params();
+	params.resumed = true;
+	for (uint32_t i = 0; i < 200; i++) {
+		if (i == 100)
+			install(w, &params);
+		send_frame(w, &w->a, i, 1000);
+		run_until(w, w->now + 500);
+	}
+	run_until(w, w->now + VS_SEC);
+	assert_int_equal(w->b.received, 200);
+	assert_int_equal(vs_link_drops(w->b.link)->count[VS_DROP_NO_SESSION], 0);
+	close_world(w);
+}
+
+static void test_silence_asks_for_a_handshake_then_times_out(void **state)
+{
+	(void)state;
+	struct world *w = open_world();
+	bring_up(w);
+	w->cut = true;
+	run_until(w, w->now + 3 * VS_SEC);
+	assert_true(vs_link_take_events(w->a.link) & VS_LINK_WANT_HANDSHAKE);
+	run_until(w, w->now + 60 * VS_SEC);
+	assert_true(vs_link_take_events(w->a.link) & VS_LINK_TIMED_OUT);
+	assert_true(vs_link_take_events(w->b.link) & VS_LINK_TIMED_OUT);
+	close_world(w);
+}
+
+static void test_close_is_told(void **state)
+{
+	(void)state;
+	struct world *w = open_world();
+	bring_up(w);
+	vs_link_close(w->b.link, VS_CLOSE_KICKED);
+	run_until(w, w->now + 100 * VS_MSEC);
+	assert_true(vs_link_take_events(w->a.link) & VS_LINK_CLOSED);
+	assert_int_equal(vs_link_close_reason(w->a.link), VS_CLOSE_KICKED);
+	close_world(w);
+}
+
+static void test_idle_link_is_quiet(void **state)
+{
+	(void)state;
+	struct world *w = open_world();
+	bring_up(w);
+	unsigned before = w->a.out.sent + w->b.out.sent;
+	run_until(w, w->now + 20 * VS_SEC);
+	/* One probe a second and its answer, a report now and then, and path-MTU confirmation. */
+	assert_in_range(w->a.out.sent + w->b.out.sent - before, 30, 60);
+	close_world(w);
+}
+
+static void test_datagram_mode(void **state)
+{
+	(void)state;
+	struct world *w = open_world();
+	struct vs_params params = default_params();
+	params.mode = VS_MODE_DATAGRAM;
+	install(w, &params);
+	run_until(w, w->now + VS_SEC);
+	stream(w, &w->a, 100, 60, 1000);
+	stream(w, &w->b, 100, 9014, 10000);
+	assert_int_equal(w->b.received, 100);
+	assert_int_equal(w->a.received, 100);
+	close_world(w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_comes_up_and_finds_mtu),
+		cmocka_unit_test(test_carries_frames),
+		cmocka_unit_test(test_gives_up_old_frames_after_an_outage),
+		cmocka_unit_test(test_survives_a_shrinking_path),
+		cmocka_unit_test(test_rekey_keeps_the_lanes),
+		cmocka_unit_test(test_silence_asks_for_a_handshake_then_times_out),
+		cmocka_unit_test(test_close_is_told),
+		cmocka_unit_test(test_idle_link_is_quiet),
+		cmocka_unit_test(test_datagram_mode),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

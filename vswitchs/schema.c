@@ -1,0 +1,365 @@
+#include "vswitchs/schema.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "io/key.h"
+#include "link/congestion.h"
+#include "link/crypto.h"
+#include "switch/mactable.h"
+
+#define MIB (UINT64_C(1) << 20)
+
+#define CIPHER_AUTO 0
+
+static const struct vs_schema_choice ciphers[] = {
+	{ "auto", CIPHER_AUTO },
+	{ "aes-256-gcm", VS_CIPHER_AES_256_GCM },
+	{ "chacha20-poly1305", VS_CIPHER_CHACHA20_POLY1305 },
+	{ NULL, 0 },
+};
+
+static const struct vs_schema_choice congestions[] = {
+	{ "bbr", VS_CONGESTION_BBR }, { "cubic", VS_CONGESTION_CUBIC }, { "none", VS_CONGESTION_NONE }, { NULL, 0 },
+};
+
+/* --- [common] ----------------------------------------------------------------------------------------------------- */
+
+#define AT(member) VS_SCHEMA_AT(struct vs_server_config, member)
+
+static const struct vs_schema_key common_keys[] = {
+	{ .name = "bind_addr", .type = VS_VALUE_ADDRS,
+	  .help = "Numeric addresses to listen on. If not set: all of IPv4 and IPv6.",
+	  AT(bind_addr) },
+	{ .name = "bind_port", .type = VS_VALUE_INT, .min = 1, .max = 65535, .noun = "a port", .fallback = "7000",
+	  .help = "UDP port to listen on.",
+	  AT(bind_port) },
+	{ .name = "public_addr", .type = VS_VALUE_ENDPOINT,
+	  .help = "The address by which clients reach this host, as `invite` writes it into their files.",
+	  AT(public_addr) },
+	{ .name = "control", .type = VS_VALUE_PATH, .fallback = "/run/vswitch/vswitchs.sock",
+	  .help = "Unix socket for `status`, `ports`, `macs`, `kick` and `reload`.",
+	  AT(control) },
+	{ .name = "user", .type = VS_VALUE_TEXT, .fallback = "nobody",
+	  .help = "Account of the process that handles the network's bytes.",
+	  AT(user) },
+	{ .name = "mac_entries", .type = VS_VALUE_INT, .min = VS_MAC_ENTRIES_MIN, .max = VS_MAC_ENTRIES_MAX,
+	  .fallback = "8192",
+	  .help = "Size of the MAC table.",
+	  AT(mac_entries) },
+	{ .name = "mac_aging", .type = VS_VALUE_DURATION, .min = VS_MAC_AGING_MIN, .max = 1000000 * VS_SEC,
+	  .fallback = "300s",
+	  .help = "A station that is not heard for so long is forgotten.",
+	  AT(mac_aging_usec) },
+	{ .name = "buffer_max", .type = VS_VALUE_SIZE, .min = 16 * MIB, .max = 64 * 1024 * MIB, .fallback = "256 MiB",
+	  .help = "Memory for frames that wait; beyond it frames are dropped.",
+	  AT(buffer_max) },
+};
+
+static void *open_common(void *target, const char *name, unsigned line)
+{
+	(void)name, (void)line;
+	return target;
+}
+
+/* --- [port NAME] -------------------------------------------------------------------------------------------------- */
+
+#undef AT
+#define AT(member) VS_SCHEMA_AT(struct vs_server_port_config, member)
+
+static const struct vs_schema_key port_keys[VS_PORT_KEYS] = {
+	[VS_PORT_PUBLIC_KEY] = {
+	  .name = "public_key", .type = VS_VALUE_KEY, .flags = VS_SCHEMA_REQUIRED | VS_SCHEMA_OWN,
+	  .help = "The client's public key, by which it is known.",
+	  AT(public_key) },
+	[VS_PORT_PRESHARED_KEY] = {
+	  .name = "preshared_key", .type = VS_VALUE_KEY, .flags = VS_SCHEMA_SECRET,
+	  .help = "A secret that both sides hold besides their keys, against a future break of X25519.",
+	  AT(preshared_key) },
+	[VS_PORT_MAX_CLIENTS] = {
+	  .name = "max_clients", .type = VS_VALUE_INT, .min = 1, .max = 256, .fallback = "1",
+	  .help = "Clients that may use this key at the same time. Past it, the newest takes the place of the oldest.",
+	  AT(max_clients) },
+	[VS_PORT_MAC_LIMIT] = {
+	  .name = "mac_limit", .type = VS_VALUE_INT, .min = 1, .max = VS_MAC_ENTRIES_MAX, .flags = VS_SCHEMA_OR_ZERO,
+	  .fallback = "0",
+	  .help = "MAC addresses that may be known behind the port; 0: no limit of its own.",
+	  AT(mac_limit) },
+	[VS_PORT_CIPHER] = {
+	  .name = "cipher", .type = VS_VALUE_ENUM, .choices = ciphers, .fallback = "auto",
+	  .help = "Encryption of the link; `auto` takes AES where both CPUs have instructions for it.",
+	  AT(cipher) },
+	[VS_PORT_CONGESTION] = {
+	  .name = "congestion", .type = VS_VALUE_ENUM, .choices = congestions, .fallback = "bbr",
+	  .help = "Congestion control of what is sent to the client; `none` sends as fast as the window allows.",
+	  AT(congestion) },
+	[VS_PORT_LANES] = {
+	  .name = "lanes", .type = VS_VALUE_INT, .min = 1, .max = VS_LANES_MAX, .fallback = "64",
+	  .help = "Flows that do not wait for each other's lost datagrams.",
+	  AT(lanes) },
+	[VS_PORT_KEEPALIVE] = {
+	  .name = "keepalive", .type = VS_VALUE_DURATION, .min = 100 * VS_MSEC, .max = 25 * VS_SEC, .fallback = "1s",
+	  .help = "An idle link sends so often, so that NATs keep it and a dead peer is noticed.",
+	  AT(keepalive_usec) },
+	[VS_PORT_MAX_AGE] = {
+	  .name = "max_age", .type = VS_VALUE_DURATION, .min = 10 * VS_MSEC, .max = 60 * VS_SEC,
+	  .flags = VS_SCHEMA_OR_ZERO, .fallback = "1s",
+	  .help = "A frame older than this is given up instead of sent again; 0: never.",
+	  AT(max_age_usec) },
+	[VS_PORT_MTU] = {
+	  .name = "mtu", .type = VS_VALUE_INT, .min = VS_MTU_MIN, .max = VS_MTU_MAX, .noun = "an MTU", .fallback = "1500",
+	  .help = "The largest packet that the port takes, whatever the path carries.",
+	  AT(mtu) },
+};
+
+#undef AT
+#define AT(member) VS_SCHEMA_AT(struct vs_vlan_config, member)
+
+static const struct vs_schema_key vlan_keys[VS_PORT_KEYS_ALL - VS_PORT_KEYS] = {
+	{ .name = "vlan", .type = VS_VALUE_INT, .min = VS_VID_MIN, .max = VS_VID_MAX, .noun = "a VLAN",
+	  .excludes = "trunk",
+	  .help = "An access port of this VLAN. With neither `vlan` nor `trunk`, tags pass unchanged.",
+	  AT(vlan) },
+	{ .name = "trunk", .type = VS_VALUE_VLANS,
+	  .help = "A trunk port of these VLANs, tagged: `10, 20, 100-199`.",
+	  AT(trunk) },
+	{ .name = "isolate", .type = VS_VALUE_BOOL, .fallback = "no",
+	  .help = "The port exchanges frames only with ports that are not isolated.",
+	  AT(isolate) },
+};
+
+#define PORT_GROUPS                                                                                                \
+	{                                                                                                          \
+		{ port_keys, VS_ARRAY_SIZE(port_keys), 0 },                                                        \
+		{ vlan_keys, VS_ARRAY_SIZE(vlan_keys), offsetof(struct vs_server_port_config, vlans) },            \
+	}
+
+/* Grows an array whose capacity is the next power of two. */
+static void *grow(void *array, size_t n, size_t size)
+{
+	return n & (n - 1) ? array : reallocarray(array, n ? 2 * n : 1, size);
+}
+
+static void *open_port(void *target, const char *name, unsigned line)
+{
+	struct vs_server_config *config = target;
+
+	if (!name)
+		return &config->port_defaults;
+	if (config->n_ports == VS_SERVER_PORTS_MAX)
+		return NULL;
+	struct vs_server_port_config *larger = grow(config->ports, config->n_ports, sizeof(*larger));
+	if (!larger)
+		return NULL;
+	config->ports = larger;
+	struct vs_server_port_config *port = &config->ports[config->n_ports++];
+	*port = config->port_defaults;
+	strcpy(port->name, name);
+	port->line = line;
+	return port;
+}
+
+/* --- [tap NAME] --------------------------------------------------------------------------------------------------- */
+
+static void *open_tap(void *target, const char *name, unsigned line)
+{
+	struct vs_server_config *config = target;
+
+	if (config->n_taps == VS_SERVER_TAPS_MAX)
+		return NULL;
+	struct vs_server_tap_config *larger = grow(config->taps, config->n_taps, sizeof(*larger));
+	if (!larger)
+		return NULL;
+	config->taps = larger;
+	struct vs_server_tap_config *tap = &config->taps[config->n_taps++];
+	memset(tap, 0, sizeof(*tap));
+	strcpy(tap->name, name);
+	tap->line = line;
+	return tap;
+}
+
+static const struct vs_schema_section sections[] = {
+	{ .kind = "common", .naming = VS_SECTION_PLAIN, .open = open_common, .max = 1,
+	  .help = "The server as a whole.",
+	  .groups = {
+		{ common_keys, VS_ARRAY_SIZE(common_keys), 0 },
+		{ vs_identity_keys, VS_IDENTITY_KEYS, offsetof(struct vs_server_config, identity) },
+		{ vs_log_keys, VS_LOG_KEYS, offsetof(struct vs_server_config, log) },
+	  } },
+	{ .kind = "port", .naming = VS_SECTION_DEFAULTS, .open = open_port, .max = VS_SERVER_PORTS_MAX,
+	  .help = "One section for each member; `vswitchs invite NAME` writes it. `[port]` sets defaults for all.",
+	  .groups = PORT_GROUPS },
+	{ .kind = "tap", .naming = VS_SECTION_NAMED, .open = open_tap, .max = VS_SERVER_TAPS_MAX,
+	  .help = "A network device by which this host itself is on the virtual LAN.",
+	  .groups = {
+		{ vs_tap_keys, VS_TAP_KEYS, offsetof(struct vs_server_tap_config, tap) },
+		{ vlan_keys, VS_ARRAY_SIZE(vlan_keys), offsetof(struct vs_server_tap_config, vlans) },
+	  } },
+};
+
+const struct vs_schema vs_server_schema = {
+	.program = "vswitchs",
+	.sections = sections,
+	.n = VS_ARRAY_SIZE(sections),
+};
+
+/* --- What a single key does not say ------------------------------------------------------------------------------- */
+
+static void check_port_keys(const struct vs_server_config *config, struct vs_complaints *complaints)
+{
+	for (size_t i = 0; i < config->n_ports; i++) {
+		const struct vs_server_port_config *port = &config->ports[i];
+		const struct vs_server_port_config *first = vs_server_config_port_by_key(config, port->public_key);
+		if (first && first < port)
+			vs_complain(complaints, port->line, "[port %s] has the public_key of [port %s] (line %u)",
+				    port->name, first->name, first->line);
+	}
+}
+
+static void check_tap(const struct vs_server_config *config, struct vs_server_tap_config *tap,
+		      struct vs_complaints *complaints)
+{
+	if (vs_server_config_port(config, tap->name))
+		vs_complain(complaints, tap->line, "[tap %s] has the name of a [port %s]", tap->name, tap->name);
+	if (!tap->tap.device[0] && vs_ifname_valid(tap->name))
+		strcpy(tap->tap.device, tap->name);
+	if (!tap->tap.device[0])
+		vs_complain(complaints, tap->line, "[tap %s] needs a device: its name is too long for one (%d characters)",
+			    tap->name, VS_IFNAME_MAX);
+	for (const struct vs_server_tap_config *other = config->taps; other < tap; other++)
+		if (tap->tap.device[0] && strcmp(other->tap.device, tap->tap.device) == 0)
+			vs_complain(complaints, tap->line, "[tap %s] has the device of [tap %s], %s", tap->name,
+				    other->name, tap->tap.device);
+}
+
+/* A server whose own key names a port would be its own client. */
+static void check_identity(const struct vs_server_config *config, struct vs_complaints *complaints)
+{
+	uint8_t public_key[VS_KEY_SIZE];
+
+	if (config->n_ports == 0 || vs_key_is_zero(config->identity.private_key) ||
+	    vs_key_public(public_key, config->identity.private_key) < 0)
+		return;
+	const struct vs_server_port_config *port = vs_server_config_port_by_key(config, public_key);
+	if (port)
+		vs_complain(complaints, port->line, "[port %s] has the server's own public key", port->name);
+}
+
+static int finish(struct vs_server_config *config, const struct vs_opener *opener, struct vs_complaints *complaints)
+{
+	check_port_keys(config, complaints);
+	for (size_t i = 0; i < config->n_taps; i++)
+		check_tap(config, &config->taps[i], complaints);
+	vs_log_config_check(&config->log, complaints);
+	vs_identity_load(&config->identity, "vswitchs", opener, complaints);
+	check_identity(config, complaints);
+	return complaints->errors ? -EINVAL : 0;
+}
+
+int vs_server_config_load(struct vs_server_config *config, const char *path, const struct vs_opener *opener,
+			  struct vs_complaints *complaints)
+{
+	memset(config, 0, sizeof(*config));
+	int err = vs_schema_load(&vs_server_schema, path, opener, config, complaints);
+	return err == 0 || err == -EINVAL ? finish(config, opener, complaints) : err;
+}
+
+int vs_server_config_parse(struct vs_server_config *config, const char *path, const char *text, size_t len,
+			   const struct vs_opener *opener, struct vs_complaints *complaints)
+{
+	memset(config, 0, sizeof(*config));
+	int err = vs_schema_load_text(&vs_server_schema, path, text, len, config, complaints);
+	return err == 0 || err == -EINVAL ? finish(config, opener, complaints) : err;
+}
+
+void vs_server_config_fini(struct vs_server_config *config)
+{
+	if (config->ports)
+		vs_wipe(config->ports, config->n_ports * sizeof(*config->ports));
+	free(config->ports);
+	free(config->taps);
+	vs_wipe(config, sizeof(*config));
+}
+
+/* --- Questions ---------------------------------------------------------------------------------------------------- */
+
+const struct vs_server_port_config *vs_server_config_port(const struct vs_server_config *config, const char *name)
+{
+	for (size_t i = 0; i < config->n_ports; i++)
+		if (strcmp(config->ports[i].name, name) == 0)
+			return &config->ports[i];
+	return NULL;
+}
+
+const struct vs_server_port_config *vs_server_config_port_by_key(const struct vs_server_config *config,
+								 const uint8_t public_key[VS_KEY_SIZE])
+{
+	for (size_t i = 0; i < config->n_ports; i++)
+		if (memcmp(config->ports[i].public_key, public_key, VS_KEY_SIZE) == 0 && !vs_key_is_zero(public_key))
+			return &config->ports[i];
+	return NULL;
+}
+
+const struct vs_server_tap_config *vs_server_config_tap(const struct vs_server_config *config, const char *name)
+{
+	for (size_t i = 0; i < config->n_taps; i++)
+		if (strcmp(config->taps[i].name, name) == 0)
+			return &config->taps[i];
+	return NULL;
+}
+
+uint64_t vs_server_port_diff(const struct vs_server_port_config *a, const struct vs_server_port_config *b)
+{
+	static const struct vs_schema_group groups[] = PORT_GROUPS;
+
+	return vs_schema_diff(&groups[0], a, b) | vs_schema_diff(&groups[1], a, b) << VS_PORT_KEYS;
+}
+
+bool vs_vlan_config_equal(const struct vs_vlan_config *a, const struct vs_vlan_config *b)
+{
+	static const struct vs_schema_group group = { vlan_keys, VS_ARRAY_SIZE(vlan_keys), 0 };
+
+	return vs_schema_diff(&group, a, b) == 0;
+}
+
+bool vs_server_tap_equal(const struct vs_server_tap_config *a, const struct vs_server_tap_config *b)
+{
+	static const struct vs_schema_group group = { vs_tap_keys, VS_TAP_KEYS, 0 };
+
+	return vs_schema_diff(&group, &a->tap, &b->tap) == 0 && vs_vlan_config_equal(&a->vlans, &b->vlans);
+}
+
+const char *vs_server_config_fixed_change(const struct vs_server_config *a, const struct vs_server_config *b)
+{
+	static const struct vs_schema_group group = { common_keys, VS_ARRAY_SIZE(common_keys), 0 };
+	static const char *const changeable[] = { "public_addr", "mac_aging" };
+
+	if (memcmp(a->identity.private_key, b->identity.private_key, VS_KEY_SIZE) != 0)
+		return "private_key";
+	uint64_t diff = vs_schema_diff(&group, a, b);
+	for (size_t i = 0; i < group.n; i++) {
+		bool fixed = diff >> i & 1;
+		for (size_t j = 0; j < VS_ARRAY_SIZE(changeable); j++)
+			fixed = fixed && strcmp(common_keys[i].name, changeable[j]) != 0;
+		if (fixed)
+			return common_keys[i].name;
+	}
+	return NULL;
+}
+
+struct vs_vlan_rule vs_vlan_config_rule(const struct vs_vlan_config *vlans)
+{
+	static const struct vs_vlan_set none;
+	struct vs_vlan_rule rule = { .mode = VS_VLAN_TRANSPARENT };
+
+	if (vlans->vlan) {
+		rule.mode = VS_VLAN_ACCESS;
+		rule.vid = (uint16_t)vlans->vlan;
+	} else if (memcmp(&vlans->trunk, &none, sizeof(none)) != 0) {
+		rule.mode = VS_VLAN_TRUNK;
+		rule.members = vlans->trunk;
+	}
+	return rule;
+}

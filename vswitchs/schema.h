@@ -1,0 +1,134 @@
+/* The server's configuration file: which sections and keys there are, the structure that they fill, and what may be
+ * changed while it runs. `vswitchs config-help` prints the reference that the tables make. */
+#ifndef VSWITCHS_SCHEMA_H
+#define VSWITCHS_SCHEMA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "io/schema_common.h"
+#include "link/wire.h"
+#include "switch/vlan.h"
+
+#define VS_SERVER_INI "/etc/vswitch/vswitchs.ini"
+#define VS_SERVER_PORTS_MAX 4000
+#define VS_SERVER_TAPS_MAX 64
+#define VS_SERVER_USER_MAX 32
+
+/* Which VLANs a port carries: one of the two keys at most is set. */
+struct vs_vlan_config {
+	uint32_t vlan;            /* 0: not set */
+	struct vs_vlan_set trunk; /* empty: not set */
+	bool isolate;
+};
+
+/* [port NAME]: a member. */
+struct vs_server_port_config {
+	char name[VS_CONFIG_NAME_MAX + 1];
+	unsigned line;
+	uint8_t public_key[VS_KEY_SIZE];
+	uint8_t preshared_key[VS_KEY_SIZE]; /* zero: none */
+	uint32_t max_clients;
+	uint32_t mac_limit; /* 0: none */
+	int cipher;         /* enum vs_cipher; 0: auto */
+	int congestion;     /* enum vs_congestion_kind */
+	uint32_t lanes;
+	uint64_t keepalive_usec;
+	uint64_t max_age_usec; /* 0: never give a frame up */
+	uint32_t mtu;
+	struct vs_vlan_config vlans;
+};
+
+/* [tap NAME]: a device of the server itself. */
+struct vs_server_tap_config {
+	char name[VS_CONFIG_NAME_MAX + 1];
+	unsigned line;
+	struct vs_tap_config tap;
+	struct vs_vlan_config vlans;
+};
+
+struct vs_server_config {
+	struct vs_addr_list bind_addr; /* none: all of IPv4 and IPv6 */
+	uint32_t bind_port;
+	struct vs_identity_config identity;
+	struct vs_endpoint public_addr; /* host "": not set; port 0: bind_port */
+	struct vs_log_config log;
+	char control[VS_CONFIG_PATH_MAX];
+	char user[VS_SERVER_USER_MAX + 1];
+	uint32_t mac_entries;
+	uint64_t mac_aging_usec;
+	uint64_t buffer_max;
+	struct vs_server_port_config port_defaults;
+	struct vs_server_port_config *ports;
+	size_t n_ports;
+	struct vs_server_tap_config *taps;
+	size_t n_taps;
+};
+
+extern const struct vs_schema vs_server_schema;
+
+/* Reads and checks the file at `path` and the key file that it names. 0, -EINVAL or another -errno, with what is wrong
+ * in `complaints`; *config is to be given to vs_server_config_fini() in any case. */
+int vs_server_config_load(struct vs_server_config *config, const char *path, const struct vs_opener *opener,
+			  struct vs_complaints *complaints) VS_MUST_CHECK;
+
+/* The same for a text that stands for the file at `path`. */
+int vs_server_config_parse(struct vs_server_config *config, const char *path, const char *text, size_t len,
+			   const struct vs_opener *opener, struct vs_complaints *complaints) VS_MUST_CHECK;
+
+/* Wipes and frees. */
+void vs_server_config_fini(struct vs_server_config *config);
+
+/* NULL: no such port. Borrowed from the configuration. */
+const struct vs_server_port_config *vs_server_config_port(const struct vs_server_config *config, const char *name);
+const struct vs_server_port_config *vs_server_config_port_by_key(const struct vs_server_config *config,
+								 const uint8_t public_key[VS_KEY_SIZE]);
+const struct vs_server_tap_config *vs_server_config_tap(const struct vs_server_config *config, const char *name);
+
+/* The keys of a port, in the order of its table: bit numbers of vs_server_port_diff(). */
+enum vs_server_port_key {
+	VS_PORT_PUBLIC_KEY,
+	VS_PORT_PRESHARED_KEY,
+	VS_PORT_MAX_CLIENTS,
+	VS_PORT_MAC_LIMIT,
+	VS_PORT_CIPHER,
+	VS_PORT_CONGESTION,
+	VS_PORT_LANES,
+	VS_PORT_KEEPALIVE,
+	VS_PORT_MAX_AGE,
+	VS_PORT_MTU,
+	VS_PORT_KEYS,
+	/* The keys of struct vs_vlan_config follow. */
+	VS_PORT_VLAN = VS_PORT_KEYS,
+	VS_PORT_TRUNK,
+	VS_PORT_ISOLATE,
+	VS_PORT_KEYS_ALL,
+};
+
+/* What can change under a live link; anything else ends the link, and the client dials in again. */
+#define VS_PORT_LIVE_MASK                                                                                          \
+	(UINT64_C(1) << VS_PORT_MAX_CLIENTS | UINT64_C(1) << VS_PORT_MAC_LIMIT | UINT64_C(1) << VS_PORT_VLAN |     \
+	 UINT64_C(1) << VS_PORT_TRUNK | UINT64_C(1) << VS_PORT_ISOLATE)
+
+/* The keys that differ, as bits of enum vs_server_port_key. 0: the ports are configured alike (whatever their names
+ * and lines). */
+uint64_t vs_server_port_diff(const struct vs_server_port_config *a, const struct vs_server_port_config *b);
+
+static inline bool vs_server_port_equal(const struct vs_server_port_config *a, const struct vs_server_port_config *b)
+{
+	return vs_server_port_diff(a, b) == 0;
+}
+
+/* Whether two TAPs are configured alike; a TAP that is not must be made anew, except for its VLANs. */
+bool vs_server_tap_equal(const struct vs_server_tap_config *a, const struct vs_server_tap_config *b);
+bool vs_vlan_config_equal(const struct vs_vlan_config *a, const struct vs_vlan_config *b);
+
+/* The first key of [common] that differs between two configurations and takes effect only at the next start, or NULL.
+ * (What a reload can apply at once: the log, mac_aging, public_addr.) */
+const char *vs_server_config_fixed_change(const struct vs_server_config *a, const struct vs_server_config *b);
+
+/* The rule by which the switch treats the port's frames. */
+struct vs_vlan_rule vs_vlan_config_rule(const struct vs_vlan_config *vlans);
+
+#endif
