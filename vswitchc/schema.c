@@ -24,7 +24,8 @@ static const struct vs_schema_key common_keys[] = {
 	{ .name = "bind_interface", .type = VS_VALUE_IFNAME,
 	  .help = "Reach the server through this network device only.",
 	  AT(bind_interface) },
-	{ .name = "fwmark", .type = VS_VALUE_INT, .min = 1, .max = UINT32_MAX, .flags = VS_SCHEMA_OR_ZERO, .fallback = "0",
+	{ .name = "fwmark", .type = VS_VALUE_INT, .min = 1, .max = UINT32_MAX, .flags = VS_SCHEMA_OR_ZERO,
+	  .fallback = "0",
 	  .help = "Mark of our own packets to the server, for policy routing; 0: none.",
 	  AT(fwmark) },
 	{ .name = "local_port", .type = VS_VALUE_INT, .min = 1, .max = 65535, .flags = VS_SCHEMA_OR_ZERO,
@@ -32,7 +33,7 @@ static const struct vs_schema_key common_keys[] = {
 	  .help = "UDP port to send from; 0: any.",
 	  AT(local_port) },
 	{ .name = "control", .type = VS_VALUE_PATH,
-	  .help = "Unix socket for `status`. If not set: `/run/vswitch/NAME.sock`, NAME being the file's without `.ini`.",
+	  .help = "Unix socket for `status`. If not set: `/run/vswitch/NAME.sock` for `NAME.ini`.",
 	  AT(control) },
 	{ .name = "user", .type = VS_VALUE_TEXT, .fallback = "nobody",
 	  .help = "Account of the process that handles the network's bytes.",
@@ -73,7 +74,8 @@ static void name_control(struct vs_client_config *config, const char *path)
 	const char *dot = strrchr(base, '.');
 	size_t len = dot && dot != base ? (size_t)(dot - base) : strlen(base);
 
-	snprintf(config->control, sizeof(config->control), "/run/vswitch/%.*s.sock", (int)VS_MIN(len, (size_t)64), base);
+	snprintf(config->control, sizeof(config->control), "/run/vswitch/%.*s.sock",
+		 (int)VS_MIN(len, (size_t)64), base);
 }
 
 static void check_keys(const struct vs_client_config *config, struct vs_complaints *complaints)
@@ -86,16 +88,13 @@ static void check_keys(const struct vs_client_config *config, struct vs_complain
 		vs_complain(complaints, 0, "server_public_key is the public key of this client's own private_key");
 }
 
-static int finish(struct vs_client_config *config, const char *path, const struct vs_opener *opener,
-		  struct vs_complaints *complaints)
+static int finish(struct vs_client_config *config, const struct vs_opener *opener, struct vs_complaints *complaints)
 {
 	for (unsigned i = 0; i < config->server_addr.n; i++)
 		if (!config->server_addr.item[i].port)
 			config->server_addr.item[i].port = (uint16_t)config->server_port;
 	if (!config->tap.device[0])
 		strcpy(config->tap.device, VS_CLIENT_DEVICE);
-	if (!config->control[0])
-		name_control(config, path);
 	vs_log_config_check(&config->log, complaints);
 	vs_identity_load(&config->identity, "vswitchc", opener, complaints);
 	check_keys(config, complaints);
@@ -107,7 +106,9 @@ int vs_client_config_load(struct vs_client_config *config, const char *path, con
 {
 	memset(config, 0, sizeof(*config));
 	int err = vs_schema_load(&vs_client_schema, path, opener, config, complaints);
-	return err == 0 || err == -EINVAL ? finish(config, path, opener, complaints) : err;
+	if (!config->control[0])
+		name_control(config, path);
+	return err == 0 || err == -EINVAL ? finish(config, opener, complaints) : err;
 }
 
 int vs_client_config_parse(struct vs_client_config *config, const char *path, const char *text, size_t len,
@@ -115,7 +116,9 @@ int vs_client_config_parse(struct vs_client_config *config, const char *path, co
 {
 	memset(config, 0, sizeof(*config));
 	int err = vs_schema_load_text(&vs_client_schema, path, text, len, config, complaints);
-	return err == 0 || err == -EINVAL ? finish(config, path, opener, complaints) : err;
+	if (!config->control[0])
+		name_control(config, path);
+	return err == 0 || err == -EINVAL ? finish(config, opener, complaints) : err;
 }
 
 void vs_client_config_fini(struct vs_client_config *config)

@@ -39,7 +39,7 @@ static const struct vs_schema_key common_keys[] = {
 	{ .name = "public_addr", .type = VS_VALUE_ENDPOINT,
 	  .help = "The address by which clients reach this host, as `invite` writes it into their files.",
 	  AT(public_addr) },
-	{ .name = "control", .type = VS_VALUE_PATH, .fallback = "/run/vswitch/vswitchs.sock",
+	{ .name = "control", .type = VS_VALUE_PATH, .fallback = VS_SERVER_SOCKET,
 	  .help = "Unix socket for `status`, `ports`, `macs`, `kick` and `reload`.",
 	  AT(control) },
 	{ .name = "user", .type = VS_VALUE_TEXT, .fallback = "nobody",
@@ -49,7 +49,7 @@ static const struct vs_schema_key common_keys[] = {
 	  .fallback = "8192",
 	  .help = "Size of the MAC table.",
 	  AT(mac_entries) },
-	{ .name = "mac_aging", .type = VS_VALUE_DURATION, .min = VS_MAC_AGING_MIN, .max = 1000000 * VS_SEC,
+	{ .name = "mac_aging", .type = VS_VALUE_DURATION, .min = VS_MAC_AGING_MIN, .max = 10 * 86400 * VS_SEC,
 	  .fallback = "300s",
 	  .help = "A station that is not heard for so long is forgotten.",
 	  AT(mac_aging_usec) },
@@ -109,7 +109,8 @@ static const struct vs_schema_key port_keys[VS_PORT_KEYS] = {
 	  .help = "A frame older than this is given up instead of sent again; 0: never.",
 	  AT(max_age_usec) },
 	[VS_PORT_MTU] = {
-	  .name = "mtu", .type = VS_VALUE_INT, .min = VS_MTU_MIN, .max = VS_MTU_MAX, .noun = "an MTU", .fallback = "1500",
+	  .name = "mtu", .type = VS_VALUE_INT, .min = VS_MTU_MIN, .max = VS_MTU_MAX, .noun = "an MTU",
+	  .fallback = "1500",
 	  .help = "The largest packet that the port takes, whatever the path carries.",
 	  AT(mtu) },
 };
@@ -226,8 +227,9 @@ static void check_tap(const struct vs_server_config *config, struct vs_server_ta
 	if (!tap->tap.device[0] && vs_ifname_valid(tap->name))
 		strcpy(tap->tap.device, tap->name);
 	if (!tap->tap.device[0])
-		vs_complain(complaints, tap->line, "[tap %s] needs a device: its name is too long for one (%d characters)",
-			    tap->name, VS_IFNAME_MAX);
+		vs_complain(complaints, tap->line,
+			    "[tap %s] needs a device: its name is too long for one (%d characters)", tap->name,
+			    VS_IFNAME_MAX);
 	for (const struct vs_server_tap_config *other = config->taps; other < tap; other++)
 		if (tap->tap.device[0] && strcmp(other->tap.device, tap->tap.device) == 0)
 			vs_complain(complaints, tap->line, "[tap %s] has the device of [tap %s], %s", tap->name,

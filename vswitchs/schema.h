@@ -12,6 +12,7 @@
 #include "switch/vlan.h"
 
 #define VS_SERVER_INI "/etc/vswitch/vswitchs.ini"
+#define VS_SERVER_SOCKET "/run/vswitch/vswitchs.sock"
 #define VS_SERVER_PORTS_MAX 4000
 #define VS_SERVER_TAPS_MAX 64
 #define VS_SERVER_USER_MAX 32

@@ -96,7 +96,7 @@ static void refill(struct vs_heap *heap, uint32_t i, uint64_t old_key, struct vs
 
 void vs_heap_set(struct vs_heap *heap, struct vs_heap_node *node, uint64_t key)
 {
-	struct vs_heap_slot slot = { .key = key, .node = node };
+	struct vs_heap_slot slot = {.key = key, .node = node};
 	if (vs_heap_contains(node)) {
 		uint32_t i = node->place - 1;
 		refill(heap, i, heap->slots[i].key, slot);

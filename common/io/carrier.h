@@ -1,13 +1,13 @@
 /* Carriers: what brings sealed datagrams to the other side. A carrier is an ops table over some kind of socket; it says
  * by itself how many bytes of IP and transport headers it costs, so that path-MTU arithmetic is the same for all.
  *
- * Sending is in batches. The owner seals straight into the carrier's transmit batch (reserve, write, commit) for as many
- * links as have something to say and flushes once at the end of a turn, so that one system call takes many datagrams.
- * What a full socket buffer does not take now stays in the batch, in order, and leaves when the socket is writable
- * again; meanwhile the rest of the batch fills up, and then there is no room: vs_carrier_reserve() returns NULL until
- * handler->resumed(). A sender that holds its frames back at that point loses none. Datagrams that the kernel refuses
- * are listed in the batch's results for the owner to read after each flush; no error of a datagram is an error of the
- * carrier.
+ * Sending is in batches. The owner seals straight into the carrier's transmit batch (reserve, write, commit) for as
+ * many links as have something to say and flushes once at the end of a turn, so that one system call takes many
+ * datagrams. What a full socket buffer does not take now stays in the batch, in order, and leaves when the socket is
+ * writable again; meanwhile the rest of the batch fills up, and then there is no room: vs_carrier_reserve() returns
+ * NULL until handler->resumed(). A sender that holds its frames back at that point loses none. Datagrams that the
+ * kernel refuses are listed in the batch's results for the owner to read after each flush; no error of a datagram is an
+ * error of the carrier.
  *
  * Receiving is in batches, too: handler->receive() gets up to VS_RX_DATAGRAMS at a time. */
 #ifndef VS_IO_CARRIER_H
@@ -33,7 +33,7 @@ struct vs_tx_datagram {
 	uint8_t *data;
 	uint16_t len;
 	uint8_t flags;
-	uint64_t cookie;    /* the owner's name for it (or for its link) in results */
+	uint64_t cookie; /* the owner's name for it (or for its link) in results */
 	struct vs_addr dst;
 	struct vs_addr src; /* local address to leave from; unset: the routing table's choice */
 };

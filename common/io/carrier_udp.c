@@ -159,8 +159,8 @@ int vs_carrier_udp_new(struct vs_loop *loop, int fd4, int fd6, const struct vs_u
 {
 	struct vs_carrier_udp *udp = calloc(1, sizeof(*udp));
 	if (!udp) {
-		close_socket(&(struct udp_socket){ .fd = fd4 });
-		close_socket(&(struct udp_socket){ .fd = fd6 });
+		close_socket(&(struct udp_socket){.fd = fd4});
+		close_socket(&(struct udp_socket){.fd = fd6});
 		return -ENOMEM;
 	}
 	udp->v4.fd = fd4;

@@ -16,7 +16,8 @@ static void print_summary(const struct vs_cli_verb *verb, const char *default_ma
 	const char *end = strchrnul(verb->help, '\n');
 	char left[40];
 
-	snprintf(left, sizeof(left), "%s%s%s", verb->name, verb->operands ? " " : "", verb->operands ? verb->operands : "");
+	snprintf(left, sizeof(left), "%s%s%s", verb->name, verb->operands ? " " : "",
+		 verb->operands ? verb->operands : "");
 	printf("  %-14s %.*s%s\n", left, (int)(end - verb->help), verb->help, default_mark);
 }
 
@@ -144,7 +145,8 @@ static int run_verb(const struct vs_cli *cli, const struct vs_cli_verb *verb, in
 		if (c == ':')
 			return complain(cli, verb, "an argument is missing behind", argv[optind - 1]);
 		if (c == '?')
-			return complain(cli, verb, "unknown option", argv[optind - 1]);
+			return complain(cli, verb, "unknown option",
+					optopt ? (char[]){'-', (char)optopt, 0} : argv[optind - 1]);
 		args.value[c] = optarg ? optarg : "";
 	}
 	args.operands = argv + optind;

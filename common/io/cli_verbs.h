@@ -28,6 +28,7 @@ struct vs_cli_view {
 };
 
 /* Asks for `verb` and shows the reply: by the view, or as JSON. */
-int vs_cli_show(const char *program, const char *socket, const char *verb, const struct vs_cli_view *view, bool as_json);
+int vs_cli_show(const char *program, const char *socket, const char *verb, const struct vs_cli_view *view,
+		bool as_json);
 
 #endif

@@ -147,7 +147,7 @@ static int take_entry(void *arg, const char *section, const char *key, const cha
 	(void)section;
 	r->awaiting_entry = false;
 	if (!*key) {
-		vs_complain(r->complaints, r->line, "expected a key before the '='");
+		vs_complain(r->complaints, r->line, "expected a key before '=' or ':'");
 		return 1;
 	}
 	if (config->n_sections == 0) {
@@ -220,8 +220,10 @@ static char *read_line(char *buf, int size, void *arg)
 	if (has_control_character(line, len)) {
 		vs_complain(r->complaints, r->line, "a control character or NUL byte; is this a text file?");
 	} else if (len + 2 > (size_t)size) {
-		vs_complain(r->complaints, r->line, "line of %zu characters; at most %d (a list may go on several lines, "
-			    "each with its key)", len, size - 2);
+		vs_complain(r->complaints, r->line,
+			    "line of %zu characters; at most %d (a list may go on several lines, "
+			    "each with its key)",
+			    len, size - 2);
 	} else if (*line == '[') {
 		take_section(r, line, len);
 	} else {

@@ -53,7 +53,7 @@ static int fail_connect(const struct call *call, int number)
 
 static int connect_to(struct call *call)
 {
-	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
 	size_t len = strlen(call->path);
 	if (len >= sizeof(to.sun_path))
 		return fail(call, ENAMETOOLONG, "control socket %s: the path is longer than %zu characters", call->path,
@@ -70,7 +70,7 @@ static int connect_to(struct call *call)
 /* Waits for POLLIN or POLLOUT. */
 static int wait_for(struct call *call, short events)
 {
-	struct pollfd p = { .fd = call->fd, .events = events };
+	struct pollfd p = {.fd = call->fd, .events = events};
 	for (;;) {
 		uint64_t now = vs_clock_usec();
 		uint64_t left = call->deadline > now ? (call->deadline - now + VS_MSEC - 1) / VS_MSEC : 0;

@@ -72,7 +72,7 @@ static void made_progress(struct client *c)
 	vs_timer_set(&c->idle, vs_time_add(vs_loop_now(c->server->loop), VS_CONTROL_IDLE));
 }
 
-/* --- Replies -------------------------------------------------------------------------------------------------------- */
+/* --- Replies ----------------------------------------------------------------------------------------------------- */
 
 /* The reply as a line, or NULL: too long or out of memory. */
 static char *to_line(const json_t *reply, size_t *len)
@@ -109,8 +109,8 @@ static json_t *answer_line(struct client *c, const char *line, size_t len)
 	json_t *request = json_loadb(line, len, JSON_REJECT_DUPLICATES, &error);
 	if (!request)
 		return vs_control_refuse("malformed request: %s", error.text);
-	json_t *reply = json_is_object(request) ? c->server->handler(request, c->server->arg) :
-						  vs_control_refuse("malformed request: not a JSON object");
+	json_t *reply = json_is_object(request) ? c->server->handler(request, c->server->arg)
+						: vs_control_refuse("malformed request: not a JSON object");
 	json_decref(request);
 	return reply;
 }
@@ -123,8 +123,9 @@ static int answer_next(struct client *c)
 		return 0;
 	if (!end) {
 		c->closing = true;
-		return start_reply(c, vs_control_refuse("the request is longer than %u bytes",
-							VS_CONTROL_REQUEST_MAX)) ? -1 : 1;
+		return start_reply(c, vs_control_refuse("the request is longer than %u bytes", VS_CONTROL_REQUEST_MAX))
+			       ? -1
+			       : 1;
 	}
 	size_t len = (size_t)(end - c->in);
 	int rc = start_reply(c, answer_line(c, c->in, len));
@@ -153,7 +154,7 @@ static int write_reply(struct client *c)
 	return c->closing ? -1 : 1;
 }
 
-/* --- Requests ------------------------------------------------------------------------------------------------------- */
+/* --- Requests ---------------------------------------------------------------------------------------------------- */
 
 /* Answers a request that has come, or goes on with the reply, as far as that goes without waiting. What is left is done
  * in the next turns, so that a client with many requests at once is no burden to others. 0, or -1: the connection is at
@@ -191,7 +192,7 @@ static void on_client(void *arg, int fd, unsigned events)
 		client_free(c);
 }
 
-/* --- Connections ---------------------------------------------------------------------------------------------------- */
+/* --- Connections ------------------------------------------------------------------------------------------------- */
 
 static struct client *client_new(struct vs_control_server *server, int fd)
 {

@@ -76,7 +76,8 @@ int vs_log_file_open(const char *path, unsigned max_days)
 		return -errno;
 	rotate(dir_fd, base, max_days);
 	/* O_NONBLOCK: a FIFO that nobody reads is refused, not waited for. */
-	int fd = openat(dir_fd, base, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0640);
+	int fd = openat(dir_fd, base, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY,
+			0640);
 	int err = fd < 0 ? -errno : 0;
 	close(dir_fd);
 	return err < 0 ? err : fd;

@@ -68,8 +68,8 @@ static size_t format_syslog(char *out, const struct tm *tm, enum vs_log_level le
 	char date[32];
 
 	strftime(date, sizeof(date), "%h %e %T", tm);
-	return clamp_length(snprintf(out, LINE_MAX_BYTES, "<%d>%s %s[%d]: %s", LOG_DAEMON | syslog_priorities[level], date,
-				     sink.ident, (int)getpid(), line));
+	return clamp_length(snprintf(out, LINE_MAX_BYTES, "<%d>%s %s[%d]: %s", LOG_DAEMON | syslog_priorities[level],
+				     date, sink.ident, (int)getpid(), line));
 }
 
 /* systemd's native protocol: fields, one a line. base/log.h has cleaned the line of newlines. */
@@ -176,7 +176,8 @@ static void follow_day(const struct tm *tm)
 	if (sink.config.way != VS_LOG_FILE || tm->tm_yday == sink.day)
 		return;
 	int fd = sink.opener.open(sink.opener.arg, sink.config.file, sink.config.max_days);
-	sink.day = tm->tm_yday; /* if it failed: once a day is often enough to try, and the old file still takes lines */
+	/* If it failed, the old file still takes lines, and once a day is often enough to try. */
+	sink.day = tm->tm_yday;
 	if (fd < 0)
 		return;
 	close_target();

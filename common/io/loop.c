@@ -46,7 +46,7 @@ struct vs_watch {
 	void *arg;
 };
 
-/* --- Clock ---------------------------------------------------------------------------------------------------------- */
+/* --- Clock ------------------------------------------------------------------------------------------------------- */
 
 uint64_t vs_clock_usec(void)
 {
@@ -74,7 +74,7 @@ static void freshen(struct vs_loop *loop)
 		vs_loop_refresh(loop);
 }
 
-/* --- Timers --------------------------------------------------------------------------------------------------------- */
+/* --- Timers ------------------------------------------------------------------------------------------------------ */
 
 static void on_timer_fd(evutil_socket_t fd, short what, void *arg)
 {
@@ -92,7 +92,7 @@ static void arm_timer_fd(struct vs_loop *loop, uint64_t deadline)
 	if (deadline >= loop->armed_usec)
 		return;
 	struct itimerspec when = {
-		.it_value = { .tv_sec = (time_t)(deadline / VS_SEC), .tv_nsec = (long)(deadline % VS_SEC * 1000) },
+		.it_value = {.tv_sec = (time_t)(deadline / VS_SEC), .tv_nsec = (long)(deadline % VS_SEC * 1000)},
 	};
 	int rc = timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
 	assert(rc == 0);
@@ -103,7 +103,8 @@ static void arm_timer_fd(struct vs_loop *loop, uint64_t deadline)
 static void run_timers(struct vs_loop *loop)
 {
 	uint64_t now = loop->now, deadline;
-	/* A timer that sets itself to a time that has passed runs again, but the others come first, and the watchers. */
+	/* A timer that sets itself to a time that has passed runs again, but the others come first, and the watchers.
+	 */
 	for (uint32_t budget = loop->timers.count; budget > 0; budget--) {
 		struct vs_heap_node *node = vs_heap_first(&loop->timers, &deadline);
 		if (!node || deadline > now)
@@ -116,7 +117,7 @@ static void run_timers(struct vs_loop *loop)
 
 int vs_timer_init(struct vs_timer *timer, struct vs_loop *loop, vs_timer_fn *fn, void *arg)
 {
-	*timer = (struct vs_timer){ .loop = loop, .fn = fn, .arg = arg };
+	*timer = (struct vs_timer){.loop = loop, .fn = fn, .arg = arg};
 	return vs_heap_reserve(&loop->timers);
 }
 
@@ -134,11 +135,11 @@ void vs_timer_set(struct vs_timer *timer, uint64_t deadline)
 		vs_heap_set(&timer->loop->timers, &timer->node, deadline);
 }
 
-/* --- Deferred functions --------------------------------------------------------------------------------------------- */
+/* --- Deferred functions ------------------------------------------------------------------------------------------ */
 
 void vs_deferred_init(struct vs_deferred *deferred, struct vs_loop *loop, void (*fn)(void *arg), void *arg)
 {
-	*deferred = (struct vs_deferred){ .loop = loop, .fn = fn, .arg = arg };
+	*deferred = (struct vs_deferred){.loop = loop, .fn = fn, .arg = arg};
 	vs_list_init(&deferred->node);
 }
 
@@ -165,7 +166,7 @@ static void run_deferred(struct vs_loop *loop)
 	}
 }
 
-/* --- Watchers ------------------------------------------------------------------------------------------------------- */
+/* --- Watchers ---------------------------------------------------------------------------------------------------- */
 
 static void on_watch(evutil_socket_t fd, short what, void *arg)
 {
@@ -225,7 +226,7 @@ void vs_watch_set(struct vs_watch *watch, unsigned events)
 		VS_LOG_LIMITED(VS_LOG_ERROR, "cannot watch a file descriptor: %s", strerror(errno));
 }
 
-/* --- Wake-ups ------------------------------------------------------------------------------------------------------- */
+/* --- Wake-ups ---------------------------------------------------------------------------------------------------- */
 
 static void on_wakeup(evutil_socket_t fd, short what, void *arg)
 {
@@ -277,7 +278,7 @@ void vs_wakeup_signal(struct vs_wakeup *wakeup)
 		eventfd_write(wakeup->fd, 1);
 }
 
-/* --- Life ----------------------------------------------------------------------------------------------------------- */
+/* --- Life -------------------------------------------------------------------------------------------------------- */
 
 /* Whoever called libevent says what failed, with errno; this is for who must know more. */
 static void log_libevent(int severity, const char *text)
@@ -294,8 +295,8 @@ static struct event_base *new_base(void)
 		return NULL;
 	/* epoll for its edge triggers; one thread a base needs no locks. */
 	event_config_require_features(config, EV_FEATURE_ET | EV_FEATURE_O1);
-	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV |
-					      EVENT_BASE_FLAG_NO_CACHE_TIME);
+	event_config_set_flag(config,
+			      EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV | EVENT_BASE_FLAG_NO_CACHE_TIME);
 	struct event_base *base = event_base_new_with_config(config);
 	event_config_free(config);
 	return base;

@@ -1,9 +1,9 @@
 /* The event loop, one a worker: file descriptors (libevent's core, epoll), timers with microsecond precision,
  * and wake-ups from other threads. It owns the only clock that the sans-I/O rooms ever see.
  *
- * One turn: wait; call the watchers of what is ready; call the timers that are due; call what was deferred to the end of
- * the batch (flushing a transmit batch, say, once all packets of the turn have been handled). The time is read once a
- * turn, when the wait ends. libevent's own timers are in milliseconds, too coarse for pacing, so the loop keeps its
+ * One turn: wait; call the watchers of what is ready; call the timers that are due; call what was deferred to the end
+ * of the batch (flushing a transmit batch, say, once all packets of the turn have been handled). The time is read once
+ * a turn, when the wait ends. libevent's own timers are in milliseconds, too coarse for pacing, so the loop keeps its
  * timers in a heap behind one timerfd, which is set only when it must fire earlier than it would: a deadline that moves
  * back, as a link's does with each packet, costs no system call.
  *
@@ -47,7 +47,7 @@ uint64_t vs_loop_now(const struct vs_loop *loop);
 /* Reads the clock again, for a callback that has taken long. Returns the new vs_loop_now(). */
 uint64_t vs_loop_refresh(struct vs_loop *loop);
 
-/* --- Watchers of file descriptors (level-triggered) --------------------------------------------------------------- */
+/* --- Watchers of file descriptors (level-triggered) -------------------------------------------------------------- */
 
 enum {
 	VS_READ = 1,
@@ -67,7 +67,7 @@ void vs_watch_free(struct vs_watch *watch);
 /* Changes what is watched for; free of charge where nothing changes. */
 void vs_watch_set(struct vs_watch *watch, unsigned events);
 
-/* --- Timers --------------------------------------------------------------------------------------------------------- */
+/* --- Timers ------------------------------------------------------------------------------------------------------ */
 
 typedef void vs_timer_fn(void *arg, uint64_t now);
 
@@ -91,7 +91,7 @@ static inline void vs_timer_cancel(struct vs_timer *timer)
 	vs_timer_set(timer, VS_NEVER);
 }
 
-/* --- End of the batch ----------------------------------------------------------------------------------------------- */
+/* --- End of the batch -------------------------------------------------------------------------------------------- */
 
 struct vs_deferred {
 	struct vs_list node;
@@ -106,7 +106,7 @@ void vs_deferred_init(struct vs_deferred *deferred, struct vs_loop *loop, void (
 void vs_deferred_schedule(struct vs_deferred *deferred);
 void vs_deferred_cancel(struct vs_deferred *deferred);
 
-/* --- Wake-ups from other threads ------------------------------------------------------------------------------------ */
+/* --- Wake-ups from other threads --------------------------------------------------------------------------------- */
 
 struct vs_wakeup;
 

@@ -17,8 +17,8 @@ struct vs_offload_job {
 	struct vs_list node;
 	/* On the offload's thread. */
 	void (*run)(struct vs_offload_job *job);
-	/* On the loop. `status` is 0, or -ECANCELED: the offload is being freed and run() was not called. The job may be
-	 * freed or submitted again. */
+	/* On the loop. `status` is 0, or -ECANCELED: the offload is being freed and run() was not called. The job may
+	 * be freed or submitted again. */
 	void (*done)(struct vs_offload_job *job, int status);
 };
 
@@ -29,7 +29,8 @@ struct vs_offload *vs_offload_new(struct vs_loop *loop, const char *name, size_t
  * from done(). */
 void vs_offload_free(struct vs_offload *offload);
 
-/* From the loop's thread. 0, or -EBUSY: the queue is full or the offload is being freed, and the job stays the caller's. */
+/* From the loop's thread. 0, or -EBUSY: the queue is full or the offload is being freed, and the job stays the
+ * caller's. */
 int vs_offload_submit(struct vs_offload *offload, struct vs_offload_job *job) VS_MUST_CHECK;
 
 #endif

@@ -50,10 +50,11 @@ static void add_addr(struct vs_lookup *lookup, const struct addrinfo *info)
 	lookup->addrs[lookup->n++] = addr;
 }
 
-/* Asks getaddrinfo() and keeps the answer; false (EAI_NONAME) only if a numeric address was asked for and it is none. */
+/* Asks getaddrinfo() and keeps the answer; false (EAI_NONAME) only if a numeric address was asked for and it is none.
+ */
 static bool ask(struct vs_lookup *lookup, int flags)
 {
-	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_DGRAM, .ai_flags = flags };
+	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_DGRAM, .ai_flags = flags};
 	struct addrinfo *list = NULL;
 	char service[8];
 	snprintf(service, sizeof(service), "%u", lookup->port);

@@ -1,6 +1,6 @@
-/* Name resolution that never blocks a loop. getaddrinfo() can take half a minute where a DNS server does not answer, and
- * nothing can interrupt it, so each lookup has a thread of its own that is left to itself when the lookup is cancelled.
- * The number of such threads is bounded for the whole process. */
+/* Name resolution that never blocks a loop. getaddrinfo() can take half a minute where a DNS server does not answer,
+ * and nothing can interrupt it, so each lookup has a thread of its own that is left to itself when the lookup is
+ * cancelled. The number of such threads is bounded for the whole process. */
 #ifndef VS_IO_RESOLVER_H
 #define VS_IO_RESOLVER_H
 
@@ -17,8 +17,8 @@
 
 struct vs_lookup;
 
-/* The addresses of a name, IPv4 and IPv6, in the order in which to try them (RFC 6724), without duplicates; or none, and
- * `error` says why ("Name or service not known"). Both are gone when it returns; so is the lookup. */
+/* The addresses of a name, IPv4 and IPv6, in the order in which to try them (RFC 6724), without duplicates; or none,
+ * and `error` says why ("Name or service not known"). Both are gone when it returns; so is the lookup. */
 typedef void vs_lookup_fn(void *arg, const char *error, const struct vs_addr *addrs, size_t n);
 
 /* Looks a name or a numeric address up; each address gets `port`. fn is called from the loop, never from within this

@@ -230,7 +230,8 @@ static void complain_unknown_section(struct pass *pass, const struct vs_config_s
 		vs_nearest_offer(&nearest, pass->schema->sections[i].kind);
 	if (nearest.best) {
 		format_kind(find_section(pass->schema, nearest.best), right, sizeof(right));
-		vs_complain(pass->complaints, section->line, "section %s is not known; did you mean %s?", written, right);
+		vs_complain(pass->complaints, section->line, "section %s is not known; did you mean %s?", written,
+			    right);
 		return;
 	}
 	char all[200] = "";
@@ -263,7 +264,8 @@ static const struct vs_schema_section *check_header(struct pass *pass, const str
 		if (*section->kind)
 			complain_unknown_section(pass, section);
 	} else if (section->name && spec->naming == VS_SECTION_PLAIN) {
-		vs_complain(pass->complaints, section->line, "section [%s] takes no name", spec->kind);
+		vs_complain(pass->complaints, section->line, "section [%s %.60s] takes no name", spec->kind,
+			    section->name);
 	} else if (!section->name && spec->naming == VS_SECTION_NAMED) {
 		vs_complain(pass->complaints, section->line, "section [%s] needs a name: [%s NAME]", spec->kind,
 			    spec->kind);
@@ -312,7 +314,8 @@ bool vs_schema_has_secret(const struct vs_schema *schema, const struct vs_config
 		const struct vs_schema_section *spec = find_section(schema, section->kind);
 		for (size_t j = 0; spec && j < section->n; j++) {
 			size_t index;
-			const struct vs_schema_key *key = find_key(spec, config->entries[section->first + j].key, &index);
+			const struct vs_schema_key *key =
+				find_key(spec, config->entries[section->first + j].key, &index);
 			if (key && key->flags & VS_SCHEMA_SECRET)
 				return true;
 		}

@@ -7,8 +7,8 @@
 #include "io/key.h"
 
 static const struct vs_schema_choice log_ways[] = {
-	{ "console", VS_LOG_CONSOLE }, { "file", VS_LOG_FILE }, { "syslog", VS_LOG_SYSLOG }, { "journal", VS_LOG_JOURNAL },
-	{ NULL, 0 },
+	{ "console", VS_LOG_CONSOLE }, { "file", VS_LOG_FILE }, { "syslog", VS_LOG_SYSLOG },
+	{ "journal", VS_LOG_JOURNAL }, { NULL, 0 },
 };
 
 static const struct vs_schema_choice log_levels[] = {
@@ -26,7 +26,8 @@ const struct vs_schema_key vs_log_keys[] = {
 	{ .name = "log_level", .type = VS_VALUE_ENUM, .choices = log_levels, .fallback = "info",
 	  .help = "The least level that is written.",
 	  VS_SCHEMA_AT(struct vs_log_config, level) },
-	{ .name = "log_max_days", .type = VS_VALUE_INT, .min = 1, .max = 3650, .noun = "a number of days", .fallback = "3",
+	{ .name = "log_max_days", .type = VS_VALUE_INT, .min = 1, .max = 3650, .noun = "a number of days",
+	  .fallback = "3",
 	  .help = "Renamed log files older than this many days are deleted.",
 	  VS_SCHEMA_AT(struct vs_log_config, max_days) },
 	{ .name = "disable_log_color", .type = VS_VALUE_BOOL, .fallback = "no",
@@ -50,7 +51,8 @@ const struct vs_schema_key vs_tap_keys[] = {
 	{ .name = "mac", .type = VS_VALUE_MAC,
 	  .help = "MAC address of the device. If not set, one is made from the private key, and so stays the same.",
 	  VS_SCHEMA_AT(struct vs_tap_config, mac) },
-	{ .name = "mtu", .type = VS_VALUE_INT, .min = VS_MTU_MIN, .max = VS_MTU_MAX, .noun = "an MTU", .fallback = "1500",
+	{ .name = "mtu", .type = VS_VALUE_INT, .min = VS_MTU_MIN, .max = VS_MTU_MAX, .noun = "an MTU",
+	  .fallback = "1500",
 	  .help = "MTU of the device, in bytes; whatever the path to the server carries, frames of this size pass.",
 	  VS_SCHEMA_AT(struct vs_tap_config, mtu) },
 	{ .name = "address", .type = VS_VALUE_CIDRS, .excludes = "bridge",

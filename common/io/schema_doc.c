@@ -7,8 +7,8 @@
 static const char legend[] =
 	"A *duration* is written with its units: `30s`, `1s 500ms`, `5m`, `1d`. A *size* takes `K`, `M`, `G` or `KiB`, "
 	"`MiB`, `GiB`,\nall of 1024. A *list* has commas between its elements, and its key may be given several times. "
-	"A *key* is 44 characters of\nbase64. A *path* that is not absolute starts from the directory of the file. A comment "
-	"starts with `#` or `;` at the start\nof a line, or with ` ;` behind a value.\n";
+	"A *key* is 44 characters of\nbase64. A *path* that is not absolute starts from the directory of the file. "
+	"A comment starts with `#` or `;` at the start\nof a line, or with ` ;` behind a value.\n";
 
 static void document_value(const struct vs_schema_key *key, FILE *out)
 {

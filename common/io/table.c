@@ -204,7 +204,8 @@ static void measure(const struct vs_column *columns, size_t n, const json_t *row
 		widths[c] = width_of(columns[c].title);
 	json_array_foreach((json_t *)rows, i, row) {
 		for (size_t c = 0; c < n; c++) {
-			int width = width_of(vs_cell_format(columns[c].cell, json_object_get(row, columns[c].key), buf));
+			int width =
+				width_of(vs_cell_format(columns[c].cell, json_object_get(row, columns[c].key), buf));
 			widths[c] = VS_MAX(widths[c], width);
 		}
 	}

@@ -39,7 +39,7 @@ struct vs_udp_receiver *vs_udp_receiver_new(struct vs_carrier_stats *stats)
 		return NULL;
 	}
 	for (size_t i = 0; i < MESSAGES; i++)
-		r->parts[i] = (struct iovec){ .iov_base = r->buffers + i * MESSAGE_SIZE, .iov_len = MESSAGE_SIZE };
+		r->parts[i] = (struct iovec){.iov_base = r->buffers + i * MESSAGE_SIZE, .iov_len = MESSAGE_SIZE};
 	return r;
 }
 
@@ -161,7 +161,7 @@ int vs_udp_receive(struct vs_udp_receiver *r, int fd, uint16_t local_port, vs_ud
 	return n;
 }
 
-/* --- Errors --------------------------------------------------------------------------------------------------------- */
+/* --- Errors ------------------------------------------------------------------------------------------------------ */
 
 static bool is_error_report(const struct cmsghdr *c)
 {
@@ -189,7 +189,7 @@ int vs_udp_read_errors(int fd, vs_udp_error_fn *fn, void *arg)
 {
 	int n = 0;
 	while (n < ERRORS_MAX) {
-		struct vs_addr to = { .in6 = { .sin6_family = AF_UNSPEC } };
+		struct vs_addr to = {.in6 = {.sin6_family = AF_UNSPEC}};
 		/* The report is followed by the address of whoever sent it; the socket's other control messages come
 		 * first. */
 		_Alignas(struct cmsghdr) uint8_t control[512];

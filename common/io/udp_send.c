@@ -8,9 +8,9 @@
 
 #include "base/log.h"
 
-#define GSO_SEGMENTS_MAX 64   /* UDP_MAX_SEGMENTS of kernels before 6.9 */
-#define GSO_BYTES_MAX 64000   /* an IP packet, less headers, less some room */
-#define GSO_REFUSALS_MAX 3    /* in a row, before it is given up: one may be another datagram's ICMP error */
+#define GSO_SEGMENTS_MAX 64 /* UDP_MAX_SEGMENTS of kernels before 6.9 */
+#define GSO_BYTES_MAX 64000 /* an IP packet, less headers, less some room */
+#define GSO_REFUSALS_MAX 3  /* in a row, before it is given up: one may be another datagram's ICMP error */
 
 /* Largest set of control messages: UDP_SEGMENT and the source address. */
 union control {
@@ -61,7 +61,7 @@ static int socket_for(const struct vs_udp_sender *s, const struct vs_tx_datagram
 	return d->dst.sa.sa_family == AF_INET6 ? s->fd6 : s->fd4;
 }
 
-/* --- Building messages ---------------------------------------------------------------------------------------------- */
+/* --- Building messages ------------------------------------------------------------------------------------------- */
 
 /* How many datagrams from `first` on can leave as one message: equal sizes, only the last may be shorter. They are
  * neighbours in the arena. */
@@ -94,10 +94,10 @@ static void *append_control(struct msghdr *h, int level, int type, size_t len)
 static void append_source(struct msghdr *h, const struct vs_addr *src)
 {
 	if (src->sa.sa_family == AF_INET) {
-		struct in_pktinfo info = { .ipi_spec_dst = src->in.sin_addr };
+		struct in_pktinfo info = {.ipi_spec_dst = src->in.sin_addr};
 		memcpy(append_control(h, IPPROTO_IP, IP_PKTINFO, sizeof(info)), &info, sizeof(info));
 	} else if (src->sa.sa_family == AF_INET6) {
-		struct in6_pktinfo info = { .ipi6_addr = src->in6.sin6_addr, .ipi6_ifindex = src->in6.sin6_scope_id };
+		struct in6_pktinfo info = {.ipi6_addr = src->in6.sin6_addr, .ipi6_ifindex = src->in6.sin6_scope_id};
 		memcpy(append_control(h, IPPROTO_IPV6, IPV6_PKTINFO, sizeof(info)), &info, sizeof(info));
 	}
 }
@@ -108,7 +108,7 @@ static void build_message(struct vs_udp_sender *s, uint32_t i, struct vs_tx_data
 	const struct vs_tx_datagram *last = d + n - 1;
 	struct msghdr *h = &s->messages[i].msg_hdr;
 	s->datagrams[i] = (uint8_t)n;
-	s->parts[i] = (struct iovec){ .iov_base = d->data, .iov_len = (size_t)(last->data - d->data) + last->len };
+	s->parts[i] = (struct iovec){.iov_base = d->data, .iov_len = (size_t)(last->data - d->data) + last->len};
 	*h = (struct msghdr){
 		.msg_name = &d->dst.sa,
 		.msg_namelen = vs_addr_len(&d->dst),
@@ -137,7 +137,7 @@ static uint32_t build_messages(struct vs_udp_sender *s, struct vs_tx_batch *batc
 	return n;
 }
 
-/* --- What became of them -------------------------------------------------------------------------------------------- */
+/* --- What became of them ----------------------------------------------------------------------------------------- */
 
 static void account_sent(struct vs_udp_sender *s, struct vs_tx_batch *batch, uint32_t n)
 {
@@ -178,13 +178,14 @@ static bool may_mean_no_source(int error)
 	return error == EINVAL || error == ENETUNREACH || error == EADDRNOTAVAIL;
 }
 
-/* Sends the datagram at the head by itself. 0 or an errno. */
-static int send_alone(struct vs_udp_sender *s, struct vs_tx_batch *batch, int fd)
+/* Sends the datagram at the head by itself. 0 or an errno. *as_is: with everything that was asked for. */
+static int send_alone(struct vs_udp_sender *s, struct vs_tx_batch *batch, int fd, bool *as_is)
 {
 	struct vs_tx_datagram *d = &batch->datagrams[batch->head];
 	build_message(s, 0, d, 1);
 	struct msghdr *h = &s->messages[0].msg_hdr;
 	int error = send_message(s, fd, h);
+	*as_is = !error;
 	if (may_mean_no_source(error) && h->msg_control) {
 		h->msg_control = NULL;
 		h->msg_controllen = 0;
@@ -224,16 +225,19 @@ static void note_gso_refusal(struct vs_udp_sender *s, int error)
  * only the longest of a path that has shrunk are too long. Returns 0, or EAGAIN if the socket's buffer is full. */
 static int send_apart(struct vs_udp_sender *s, struct vs_tx_batch *batch, int fd, uint32_t n, int refusal)
 {
+	/* GSO is to blame only if the first, and so the longest, leaves without it, and nothing else is different. */
 	bool plain_works = false;
 	for (uint32_t i = 0; i < n; i++) {
-		int error = send_alone(s, batch, fd);
+		bool as_is;
+		int error = send_alone(s, batch, fd, &as_is);
 		if (would_block(error))
 			return EAGAIN;
 		if (error)
 			account_failed(s, batch, 1, error);
 		else
 			account_sent(s, batch, 1);
-		plain_works |= !error;
+		if (i == 0)
+			plain_works = as_is;
 	}
 	if (n > 1 && plain_works)
 		note_gso_refusal(s, refusal);

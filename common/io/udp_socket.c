@@ -40,7 +40,7 @@ int vs_udp_open(const struct vs_addr *local, bool share)
 
 struct vs_addr vs_udp_local(int fd)
 {
-	struct vs_addr bound = { .in6 = { .sin6_family = AF_UNSPEC } };
+	struct vs_addr bound = {.in6 = {.sin6_family = AF_UNSPEC}};
 	socklen_t len = sizeof(bound);
 	if (getsockname(fd, &bound.sa, &len))
 		bound.sa.sa_family = AF_UNSPEC;
@@ -107,7 +107,7 @@ int vs_udp_steer(int fd)
 		BPF_STMT(BPF_RET | BPF_A, 0),
 		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
 	};
-	struct sock_fprog program = { .len = VS_ARRAY_SIZE(code), .filter = code };
+	struct sock_fprog program = {.len = VS_ARRAY_SIZE(code), .filter = code};
 	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program)))
 		return -errno;
 	return 0;

@@ -24,8 +24,8 @@ struct vs_udp_options {
 int vs_udp_open(const struct vs_addr *local, bool share) VS_MUST_CHECK;
 
 /* Sets up a bound socket: non-blocking, big buffers, the local address of each datagram told, no fragmentation by this
- * host and no trust in the kernel's idea of the path MTU (RFC 8899 does without), UDP_GRO. What the kernel lacks is left
- * out, except for what correctness needs. 0 or -errno. */
+ * host and no trust in the kernel's idea of the path MTU (RFC 8899 does without), UDP_GRO. What the kernel lacks is
+ * left out, except for what correctness needs. 0 or -errno. */
 int vs_udp_configure(int fd, const struct vs_udp_options *options) VS_MUST_CHECK;
 
 /* Makes the kernel hand each datagram to the worker that its receiver index names: to the n-th socket bound to the

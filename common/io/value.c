@@ -315,7 +315,8 @@ const char *vs_cidr_format(const struct vs_cidr *cidr, char buf[VS_CIDR_TEXT_MAX
 	bool v4 = cidr->addr.sa.sa_family == AF_INET;
 
 	inet_ntop(v4 ? AF_INET : AF_INET6,
-		  v4 ? (const void *)&cidr->addr.in.sin_addr : (const void *)&cidr->addr.in6.sin6_addr, host, sizeof(host));
+		  v4 ? (const void *)&cidr->addr.in.sin_addr : (const void *)&cidr->addr.in6.sin6_addr, host,
+		  sizeof(host));
 	snprintf(buf, VS_CIDR_TEXT_MAX, "%s/%u", host, cidr->prefix);
 	return buf;
 }

@@ -385,8 +385,9 @@ void vs_arq_tx_write_lost(struct vs_arq_tx *tx, const struct vs_arq_rx *rx, uint
 	while ((seg = first_lost(tx, now))) {
 		if (VS_SEGMENT_HEADER + seg->len > parts->room || !vs_parts_fits(parts, VS_SEGMENT_HEADER))
 			break;
-		uint64_t window = vs_congestion_window(tx->config.congestion);
-		if (!seg->probe && tx->inflight_bytes && tx->inflight_bytes + tx_bytes(seg) > window)
+		/* As for new data, the window counts as open until it is full: a caller that sees it open is never left
+		 * with nothing to send. */
+		if (!seg->probe && tx->inflight_bytes >= vs_congestion_window(tx->config.congestion))
 			break;
 		vs_list_remove(&seg->node);
 		write_segment(tx, rx, seg, now, parts);

@@ -24,19 +24,19 @@
  *
  *  - User space. Both ends run when the scheduler lets them: on a LAN with min_rtt = 100 us, acknowledgements come in
  *    lumps of up to a millisecond. The window allows for that (WINDOW_SLACK), or for what aggregation is measured
- *    (extra_acked) where that is more, and a round or a phase lasts at least 4 ms, so that the memory of ten rounds is not one hiccup.
+ *    (extra_acked) where that is more, and a round or a phase lasts at least 4 ms, so that the memory of ten rounds
+ *    is longer than one hiccup.
  *
  *  - PROBE_RTT keeps half a window for 100 ms or a round trip, every 10 s or 64 round trips, whichever is longer, so
  *    it costs under 1 % of the throughput. It is not needed where samples near min_rtt came by themselves (the
  *    queue was empty after a LOW phase) or the sender had little to send at some time.
  *
- * Invariants: min_rtt is only raised by PROBE_RTT or by a moment of low inflight, so a queue of our own making cannot
- * creep into it. The window is never under WINDOW_DATAGRAMS_MIN datagrams, the rate never under one a second. */
+ * Invariants: outside PROBE_RTT the window is never under WINDOW_DATAGRAMS_MIN datagrams; the rate is never under one
+ * datagram a second once it is known. bandwidth and min_rtt are bbr_model.c's. */
 #include "link/bbr.h"
 
 #include "base/compiler.h"
-#include "link/loss_probe.h"
-#include "link/minmax.h"
+#include "link/bbr_model.h"
 
 /* Gains in 1/256. */
 #define UNIT 256u
@@ -47,19 +47,14 @@
 #define GAIN_MARGIN 253u  /* 0.99: headers and measuring errors must not add up to a queue */
 #define GAIN_WINDOW 512u  /* 2: pacing rules; the window is for when acknowledgements stop */
 
-#define BANDWIDTH_ROUNDS 10
-#define EXTRA_ACKED_ROUNDS 10
-#define ROUND_MIN (4 * VS_MSEC)
 #define CRUISE_PHASES_MIN 4
 #define CRUISE_PHASES_SPREAD 3 /* 4 ... 6, so that flows that share a bottleneck do not probe in step */
 
 #define WINDOW_SLACK (1 * VS_MSEC)
-#define EXTRA_ACKED_MAX (50 * VS_MSEC)
 #define WINDOW_DATAGRAMS_MIN 10
 
 #define LOSS_ALONE 9830u      /* 15 % in 1/65536 */
 #define LOSS_WITH_DELAY 1311u /* 2 % */
-#define QUEUE_EPOCH_MIN (10 * VS_MSEC)
 
 #define PROBE_RTT_INTERVAL (10 * VS_SEC)
 #define PROBE_RTT_INTERVAL_RTTS 64
@@ -81,19 +76,7 @@ struct bbr {
 	uint64_t rate;
 	uint64_t window;
 
-	/* The model. */
-	struct vs_minmax bandwidth; /* bytes a second, over rounds */
-	uint64_t min_rtt_usec;      /* 0: unknown */
-	uint64_t min_rtt_seen_usec; /* when a sample was last near it */
-	bool low_inflight_seen;     /* since then the path was nearly empty */
-	struct vs_loss_probe loss;
-
-	/* Rounds: one ends when data sent after its begin is acknowledged. */
-	uint64_t round;
-	uint64_t round_delivered; /* estimator's count at the begin */
-	uint64_t round_since_usec;
-	uint64_t round_best;        /* greatest delivery rate seen in it */
-	uint64_t round_min_rtt_usec; /* UINT64_MAX: no sample */
+	struct vs_bbr_model model;
 
 	/* STARTUP. */
 	uint64_t full_bandwidth;
@@ -103,16 +86,6 @@ struct bbr {
 	/* PROBE_BW. */
 	uint64_t bandwidth_before_up;
 	unsigned cruise_phases;
-
-	/* Watching for a standing queue. */
-	uint64_t queue_since_usec;
-	uint64_t queue_best;         /* greatest delivery rate */
-	uint64_t queue_min_rtt_usec; /* UINT64_MAX: no sample */
-
-	/* Aggregation of acknowledgements. */
-	struct vs_minmax extra_acked; /* bytes, over rounds */
-	uint64_t lump_since_usec;
-	uint64_t lump_acked;
 
 	/* PROBE_RTT. */
 	uint64_t probe_rtt_until_usec; /* 0: the window has not been reached yet */
@@ -139,33 +112,6 @@ static uint64_t datagrams(const struct bbr *b, uint64_t n)
 	return n * b->cc.datagram;
 }
 
-/* Bytes that the path carries in `usec`, with its own losses on top. */
-static uint64_t bytes_in(const struct bbr *b, uint64_t usec)
-{
-	return vs_loss_probe_compensate(&b->loss, vs_minmax_get(&b->bandwidth) * usec / VS_SEC);
-}
-
-/* What must be in flight to use the whole path. */
-static uint64_t bdp(const struct bbr *b)
-{
-	return VS_MAX(bytes_in(b, b->min_rtt_usec), datagrams(b, 4));
-}
-
-static uint64_t phase_usec(const struct bbr *b)
-{
-	return VS_MAX(b->min_rtt_usec, ROUND_MIN);
-}
-
-static bool is_delayed(const struct bbr *b, uint64_t rtt_usec)
-{
-	return rtt_usec > b->min_rtt_usec + b->min_rtt_usec / 4 + 2 * VS_MSEC;
-}
-
-static bool is_queue_standing(const struct bbr *b, uint64_t rtt_usec)
-{
-	return rtt_usec > b->min_rtt_usec + b->min_rtt_usec / 2 + 5 * VS_MSEC;
-}
-
 /* --- Modes -------------------------------------------------------------------------------------------------------- */
 
 static bool is_low(enum mode mode)
@@ -176,9 +122,9 @@ static bool is_low(enum mode mode)
 static void enter(struct bbr *b, enum mode mode, uint64_t now)
 {
 	if (is_low(b->mode))
-		vs_loss_probe_low_end(&b->loss, now);
+		vs_loss_probe_low_end(&b->model.loss, now);
 	if (is_low(mode))
-		vs_loss_probe_low_begin(&b->loss, now);
+		vs_loss_probe_low_begin(&b->model.loss, now);
 	b->mode = mode;
 	b->mode_since_usec = now;
 }
@@ -194,7 +140,7 @@ static void enter_cruise(struct bbr *b, uint64_t now)
 
 static void enter_up(struct bbr *b, uint64_t now)
 {
-	b->bandwidth_before_up = vs_minmax_get(&b->bandwidth);
+	b->bandwidth_before_up = vs_bbr_model_bandwidth(&b->model);
 	enter(b, PROBE_BW_UP, now);
 }
 
@@ -218,14 +164,15 @@ static uint32_t pacing_gain(const struct bbr *b)
 
 static bool probing_paid(const struct bbr *b)
 {
-	return vs_minmax_get(&b->bandwidth) >= b->bandwidth_before_up + b->bandwidth_before_up / 6;
+	return vs_bbr_model_bandwidth(&b->model) >= b->bandwidth_before_up + b->bandwidth_before_up / 6;
 }
 
 /* LOW lasts a round trip, so that it is long enough to measure loss, and longer while the queue is not gone; but not
  * for ever, since the queue may be somebody else's. */
 static bool low_is_over(const struct bbr *b, uint64_t elapsed, uint64_t inflight)
 {
-	return elapsed >= 2 * phase_usec(b) || (elapsed >= phase_usec(b) && inflight <= bdp(b));
+	uint64_t phase = vs_bbr_model_phase(&b->model);
+	return elapsed >= 2 * phase || (elapsed >= phase && inflight <= vs_bbr_model_bdp(&b->model));
 }
 
 static void advance_probe_bw(struct bbr *b, uint64_t now, uint64_t inflight)
@@ -234,7 +181,7 @@ static void advance_probe_bw(struct bbr *b, uint64_t now, uint64_t inflight)
 
 	switch (b->mode) {
 	case PROBE_BW_UP:
-		if (elapsed >= phase_usec(b))
+		if (elapsed >= vs_bbr_model_phase(&b->model))
 			enter(b, PROBE_BW_LOW, now);
 		break;
 	case PROBE_BW_LOW:
@@ -246,7 +193,7 @@ static void advance_probe_bw(struct bbr *b, uint64_t now, uint64_t inflight)
 			enter_cruise(b, now);
 		break;
 	case PROBE_BW_CRUISE:
-		if (elapsed >= b->cruise_phases * phase_usec(b))
+		if (elapsed >= b->cruise_phases * vs_bbr_model_phase(&b->model))
 			enter_up(b, now);
 		break;
 	default:
@@ -254,65 +201,12 @@ static void advance_probe_bw(struct bbr *b, uint64_t now, uint64_t inflight)
 	}
 }
 
-/* --- Model -------------------------------------------------------------------------------------------------------- */
-
-static bool update_round(struct bbr *b, uint64_t now, const struct vs_rate_sample *sample)
-{
-	if (sample->prior_delivered < b->round_delivered || vs_time_since(now, b->round_since_usec) < ROUND_MIN)
-		return false;
-	b->round++;
-	b->round_delivered = b->cc.estimator.delivered;
-	b->round_since_usec = now;
-	return true;
-}
-
-/* An app-limited sample is a lower bound: it may raise the estimate but does not replace it. */
-static void update_bandwidth(struct bbr *b, const struct vs_rate_sample *sample)
-{
-	b->round_best = VS_MAX(b->round_best, sample->rate);
-	b->queue_best = VS_MAX(b->queue_best, sample->rate);
-	if (sample->rate && (!sample->app_limited || sample->rate >= vs_minmax_get(&b->bandwidth)))
-		vs_minmax_max(&b->bandwidth, BANDWIDTH_ROUNDS, b->round, sample->rate);
-}
-
-static void update_min_rtt(struct bbr *b, uint64_t now, uint64_t rtt)
-{
-	if (rtt == 0)
-		return;
-	b->round_min_rtt_usec = VS_MIN(b->round_min_rtt_usec, rtt);
-	b->queue_min_rtt_usec = VS_MIN(b->queue_min_rtt_usec, rtt);
-	if (b->min_rtt_usec == 0 || rtt < b->min_rtt_usec)
-		b->min_rtt_usec = rtt;
-	if (rtt <= b->min_rtt_usec + b->min_rtt_usec / 32 + 50) {
-		b->min_rtt_seen_usec = now;
-		b->low_inflight_seen = false;
-	}
-}
-
-/* How much more than the bandwidth's worth arrives in a lump of acknowledgements. */
-static void update_extra_acked(struct bbr *b, uint64_t now, uint64_t acked)
-{
-	uint64_t expected = vs_minmax_get(&b->bandwidth) * vs_time_since(now, b->lump_since_usec) / VS_SEC;
-
-	if (b->lump_acked <= expected) {
-		b->lump_acked = 0;
-		b->lump_since_usec = now;
-		expected = 0;
-	}
-	b->lump_acked = VS_MIN(b->lump_acked + acked, expected + b->window);
-	uint64_t extra = b->lump_acked > expected ? b->lump_acked - expected : 0;
-	vs_minmax_max(&b->extra_acked, EXTRA_ACKED_ROUNDS, b->round, extra);
-}
-
-/* --- Reacting to a path that does not carry what we think ----------------------------------------------------------- */
+/* --- Reacting to a path that does not carry what we think --------------------------------------------------------- */
 
 static void cut_bandwidth(struct bbr *b, uint64_t now, uint64_t delivery_rate)
 {
-	if (delivery_rate == 0 || delivery_rate > vs_minmax_get(&b->bandwidth))
-		delivery_rate = vs_minmax_get(&b->bandwidth);
-	vs_minmax_reset(&b->bandwidth, b->round, delivery_rate);
-	vs_loss_probe_forget(&b->loss);
-	b->bandwidth_before_up = delivery_rate;
+	vs_bbr_model_cut(&b->model, delivery_rate);
+	b->bandwidth_before_up = vs_bbr_model_bandwidth(&b->model);
 	enter(b, PROBE_BW_LOW, now);
 }
 
@@ -324,34 +218,27 @@ static bool in_probe_bw(const struct bbr *b)
 static void judge_loss(struct bbr *b, uint64_t now, const struct vs_congestion_ack *ack)
 {
 	/* Until a low phase has told what the path loses by itself, a round's loss has no meaning. */
-	if (!in_probe_bw(b) || !b->loss.known)
+	if (!in_probe_bw(b) || !b->model.loss.known)
 		return;
-	uint32_t excess = vs_loss_probe_round_end(&b->loss, b->cc.datagram);
-	if (excess > LOSS_ALONE || (excess > LOSS_WITH_DELAY && is_delayed(b, ack->srtt_usec)))
-		cut_bandwidth(b, now, b->round_best);
+	uint32_t excess = vs_loss_probe_round_end(&b->model.loss, b->cc.datagram);
+	if (excess > LOSS_ALONE || (excess > LOSS_WITH_DELAY && vs_bbr_model_is_delayed(&b->model, ack->srtt_usec)))
+		cut_bandwidth(b, now, b->model.round_best);
 }
 
-/* Judged by time and not by rounds, which grow as long as the queue. */
-static void judge_queue(struct bbr *b, uint64_t now, bool app_limited)
+static void judge_queue(struct bbr *b, uint64_t now)
 {
-	if (vs_time_since(now, b->queue_since_usec) < VS_MAX(b->min_rtt_usec, QUEUE_EPOCH_MIN))
-		return;
-	bool standing = b->queue_min_rtt_usec != UINT64_MAX && is_queue_standing(b, b->queue_min_rtt_usec);
-	uint64_t best = b->queue_best;
+	uint64_t delivery_rate = vs_bbr_model_stale(&b->model, now);
 
-	b->queue_since_usec = now;
-	b->queue_best = 0;
-	b->queue_min_rtt_usec = UINT64_MAX;
-	if (standing && !app_limited && in_probe_bw(b) && best && best < vs_minmax_get(&b->bandwidth) / 2)
-		cut_bandwidth(b, now, best);
+	if (delivery_rate && in_probe_bw(b))
+		cut_bandwidth(b, now, delivery_rate);
 }
 
 /* --- STARTUP and DRAIN -------------------------------------------------------------------------------------------- */
 
 static void check_pipe_full(struct bbr *b, const struct vs_rate_sample *sample)
 {
-	uint64_t bandwidth = vs_minmax_get(&b->bandwidth);
-	uint32_t loss = vs_loss_probe_round_end(&b->loss, b->cc.datagram);
+	uint64_t bandwidth = vs_bbr_model_bandwidth(&b->model);
+	uint32_t loss = vs_loss_probe_round_end(&b->model.loss, b->cc.datagram);
 
 	if (b->pipe_full || sample->app_limited)
 		return;
@@ -360,9 +247,8 @@ static void check_pipe_full(struct bbr *b, const struct vs_rate_sample *sample)
 		b->full_rounds = 0;
 		return;
 	}
-	bool delayed = b->round_min_rtt_usec != UINT64_MAX && is_delayed(b, b->round_min_rtt_usec);
 	b->full_rounds++;
-	b->pipe_full = b->full_rounds >= 3 || delayed || loss > LOSS_ALONE;
+	b->pipe_full = b->full_rounds >= 3 || vs_bbr_model_round_delayed(&b->model) || loss > LOSS_ALONE;
 }
 
 static void advance_startup(struct bbr *b, uint64_t now, uint64_t inflight)
@@ -370,8 +256,9 @@ static void advance_startup(struct bbr *b, uint64_t now, uint64_t inflight)
 	if (b->mode == STARTUP && b->pipe_full)
 		enter(b, DRAIN, now);
 	/* The first phase is LOW: it measures the path's own loss before anything is judged by it. */
-	if (b->mode == DRAIN && inflight <= bdp(b) + bytes_in(b, WINDOW_SLACK)) {
-		b->bandwidth_before_up = vs_minmax_get(&b->bandwidth);
+	uint64_t drained = vs_bbr_model_bdp(&b->model) + vs_bbr_model_bytes_in(&b->model, WINDOW_SLACK);
+	if (b->mode == DRAIN && inflight <= drained) {
+		b->bandwidth_before_up = vs_bbr_model_bandwidth(&b->model);
 		enter(b, PROBE_BW_LOW, now);
 	}
 }
@@ -380,14 +267,12 @@ static void advance_startup(struct bbr *b, uint64_t now, uint64_t inflight)
 
 static uint64_t probe_rtt_window(const struct bbr *b)
 {
-	return VS_MAX(bytes_in(b, b->min_rtt_usec / 2 + WINDOW_SLACK), datagrams(b, 4));
+	return VS_MAX(vs_bbr_model_bytes_in(&b->model, b->model.min_rtt_usec / 2 + WINDOW_SLACK), datagrams(b, 4));
 }
 
 static void finish_probe_rtt(struct bbr *b, uint64_t now)
 {
-	b->min_rtt_usec = b->probe_rtt_min_usec;
-	b->min_rtt_seen_usec = now;
-	b->low_inflight_seen = false;
+	vs_bbr_model_set_min_rtt(&b->model, now, b->probe_rtt_min_usec);
 	if (b->pipe_full)
 		enter_cruise(b, now);
 	else
@@ -409,20 +294,17 @@ static void advance_probe_rtt(struct bbr *b, uint64_t now, const struct vs_conge
 		finish_probe_rtt(b, now);
 }
 
-static void check_min_rtt_age(struct bbr *b, uint64_t now, const struct vs_congestion_ack *ack,
-			      const struct vs_rate_sample *sample)
+static void check_min_rtt_age(struct bbr *b, uint64_t now, const struct vs_congestion_ack *ack)
 {
-	uint64_t interval = VS_MAX(PROBE_RTT_INTERVAL, PROBE_RTT_INTERVAL_RTTS * b->min_rtt_usec);
+	uint64_t interval = VS_MAX(PROBE_RTT_INTERVAL, PROBE_RTT_INTERVAL_RTTS * b->model.min_rtt_usec);
 
-	if (sample->app_limited && ack->inflight + sample->acked <= bdp(b) / 2)
-		b->low_inflight_seen = true;
-	if (b->mode == PROBE_RTT || b->min_rtt_usec == 0 || vs_time_since(now, b->min_rtt_seen_usec) < interval)
+	if (b->mode == PROBE_RTT || b->model.min_rtt_usec == 0)
 		return;
-	if (b->low_inflight_seen && ack->min_rtt_usec) {
+	if (vs_time_since(now, b->model.min_rtt_seen_usec) < interval)
+		return;
+	if (b->model.low_inflight_seen && ack->min_rtt_usec) {
 		/* The window of link/rtt.h has seen the path nearly empty: its minimum is the path's, higher or not. */
-		b->min_rtt_usec = ack->min_rtt_usec;
-		b->min_rtt_seen_usec = now;
-		b->low_inflight_seen = false;
+		vs_bbr_model_set_min_rtt(&b->model, now, ack->min_rtt_usec);
 		return;
 	}
 	b->probe_rtt_until_usec = 0;
@@ -433,23 +315,24 @@ static void check_min_rtt_age(struct bbr *b, uint64_t now, const struct vs_conge
 
 static void set_rate(struct bbr *b)
 {
-	uint64_t bandwidth = vs_minmax_get(&b->bandwidth);
+	uint64_t bandwidth = vs_bbr_model_bandwidth(&b->model);
 	uint64_t rate;
 
-	if (b->min_rtt_usec == 0)
+	if (b->model.min_rtt_usec == 0)
 		return;
 	/* No valid sample of the rate yet: the first window in the first round trip is the best guess. */
 	if (bandwidth == 0)
-		bandwidth = datagrams(b, VS_CONGESTION_INITIAL_DATAGRAMS) * VS_SEC / b->min_rtt_usec;
-	rate = vs_loss_probe_compensate(&b->loss, scale(scale(bandwidth, pacing_gain(b)), GAIN_MARGIN));
+		bandwidth = datagrams(b, VS_CONGESTION_INITIAL_DATAGRAMS) * VS_SEC / b->model.min_rtt_usec;
+	rate = vs_loss_probe_compensate(&b->model.loss, scale(scale(bandwidth, pacing_gain(b)), GAIN_MARGIN));
 	if (b->pipe_full || rate > b->rate)
 		b->rate = VS_MAX(rate, (uint64_t)b->cc.datagram);
 }
 
 static uint64_t target_window(const struct bbr *b)
 {
-	uint64_t extra = VS_MIN(vs_minmax_get(&b->extra_acked), bytes_in(b, EXTRA_ACKED_MAX));
-	uint64_t window = scale(bdp(b), GAIN_WINDOW) + VS_MAX(bytes_in(b, WINDOW_SLACK), extra);
+	uint64_t extra = vs_bbr_model_extra_acked(&b->model);
+	uint64_t slack = vs_bbr_model_bytes_in(&b->model, WINDOW_SLACK);
+	uint64_t window = scale(vs_bbr_model_bdp(&b->model), GAIN_WINDOW) + VS_MAX(slack, extra);
 
 	return VS_MAX(window, datagrams(b, WINDOW_DATAGRAMS_MIN));
 }
@@ -474,12 +357,7 @@ static void bbr_start(struct vs_congestion *cc, uint64_t now)
 
 	b->window = datagrams(b, VS_CONGESTION_INITIAL_DATAGRAMS);
 	b->mode_since_usec = now;
-	b->round_since_usec = now;
-	b->queue_since_usec = now;
-	b->lump_since_usec = now;
-	b->min_rtt_seen_usec = now;
-	b->round_min_rtt_usec = UINT64_MAX;
-	b->queue_min_rtt_usec = UINT64_MAX;
+	vs_bbr_model_start(&b->model, cc->datagram, now);
 }
 
 /* After a silence the path's queue is empty: go on at the estimated bandwidth, not at a probing gain that was
@@ -490,7 +368,7 @@ static void bbr_sent(struct vs_congestion *cc, uint64_t now, uint32_t bytes, uin
 
 	(void)bytes;
 	if (inflight == 0 && vs_rate_is_app_limited(&cc->estimator) && in_probe_bw(b) &&
-	    vs_time_since(now, cc->estimator.delivered_usec) > phase_usec(b)) {
+	    vs_time_since(now, cc->estimator.delivered_usec) > vs_bbr_model_phase(&b->model)) {
 		enter_cruise(b, now);
 		set_rate(b);
 	}
@@ -498,7 +376,7 @@ static void bbr_sent(struct vs_congestion *cc, uint64_t now, uint32_t bytes, uin
 
 static void bbr_delivered(struct vs_congestion *cc, uint32_t bytes, uint64_t sent_usec)
 {
-	vs_loss_probe_delivered(&bbr_of(cc)->loss, bytes, sent_usec);
+	vs_loss_probe_delivered(&bbr_of(cc)->model.loss, bytes, sent_usec);
 }
 
 static void bbr_ack(struct vs_congestion *cc, uint64_t now, const struct vs_congestion_ack *ack,
@@ -508,25 +386,19 @@ static void bbr_ack(struct vs_congestion *cc, uint64_t now, const struct vs_cong
 
 	if (sample->acked == 0)
 		return;
-	bool round_ended = update_round(b, now, sample);
-
-	update_bandwidth(b, sample);
-	update_min_rtt(b, now, ack->rtt_usec);
-	update_extra_acked(b, now, sample->acked);
-	vs_loss_probe_settle(&b->loss, now, 2 * ack->srtt_usec, cc->datagram, is_delayed(b, ack->srtt_usec));
-	if (round_ended) {
+	b->model.datagram = cc->datagram;
+	if (vs_bbr_model_ack(&b->model, now, ack, sample, cc->estimator.delivered, b->window)) {
 		if (b->mode == STARTUP)
 			check_pipe_full(b, sample);
 		judge_loss(b, now, ack);
-		b->round_best = 0;
-		b->round_min_rtt_usec = UINT64_MAX;
+		vs_bbr_model_begin_round(&b->model);
 	}
-	judge_queue(b, now, sample->app_limited);
+	judge_queue(b, now);
 	advance_startup(b, now, ack->inflight);
 	advance_probe_bw(b, now, ack->inflight);
 	if (b->mode == PROBE_RTT)
 		advance_probe_rtt(b, now, ack);
-	check_min_rtt_age(b, now, ack, sample);
+	check_min_rtt_age(b, now, ack);
 	set_rate(b);
 	set_window(b, sample);
 }
@@ -534,13 +406,13 @@ static void bbr_ack(struct vs_congestion *cc, uint64_t now, const struct vs_cong
 static void bbr_lost(struct vs_congestion *cc, uint64_t now, uint32_t bytes, uint64_t sent_usec)
 {
 	(void)now;
-	vs_loss_probe_lost(&bbr_of(cc)->loss, bytes, sent_usec);
+	vs_loss_probe_lost(&bbr_of(cc)->model.loss, bytes, sent_usec);
 }
 
 /* A cut needs no undoing: what had arrived after all was counted as delivered, so the next sample restores it. */
 static void bbr_unlost(struct vs_congestion *cc, uint32_t bytes)
 {
-	vs_loss_probe_unlost(&bbr_of(cc)->loss, bytes);
+	vs_loss_probe_unlost(&bbr_of(cc)->model.loss, bytes);
 }
 
 /* The path may be gone, or have become much slower: test it with little. The window grows back by what is acknowledged,
@@ -565,7 +437,7 @@ static uint64_t bbr_rate(const struct vs_congestion *cc)
 
 static uint64_t bbr_bandwidth(const struct vs_congestion *cc)
 {
-	return vs_minmax_get(&cbbr_of(cc)->bandwidth);
+	return vs_bbr_model_bandwidth(&cbbr_of(cc)->model);
 }
 
 static const char *bbr_state(const struct vs_congestion *cc)

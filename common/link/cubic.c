@@ -242,7 +242,8 @@ static void cubic_lost(struct vs_congestion *cc, uint64_t now, uint32_t bytes, u
 {
 	struct cubic *c = cubic_of(cc);
 
-	if (c->recovery_usec == 0 || sent_usec > c->recovery_usec)
+	/* A window at its least after a timeout has nothing to give, and ssthresh must outlive the outage. */
+	if (c->window > window_min(c) && (c->recovery_usec == 0 || sent_usec > c->recovery_usec))
 		reduce(c, now);
 	c->undo.lost += bytes;
 }

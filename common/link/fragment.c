@@ -34,7 +34,7 @@ struct fragment {
 	const uint8_t *data;
 };
 
-/* --- Sending -------------------------------------------------------------------------------------------------------- */
+/* --- Sending --- */
 
 bool vs_fragment_plan(size_t total, size_t datagram, struct vs_fragment_plan *plan)
 {
@@ -63,7 +63,7 @@ size_t vs_fragment_encode(const struct vs_fragment_plan *plan, uint32_t id, unsi
 	return VS_MIN((size_t)plan->slice, plan->total - *offset);
 }
 
-/* --- Receiving ------------------------------------------------------------------------------------------------------ */
+/* --- Receiving --- */
 
 static void clear_slot(struct vs_reassembly_slot *slot)
 {

@@ -20,7 +20,7 @@
 #include "base/time.h"
 #include "link/wire.h"
 
-/* --- Sending -------------------------------------------------------------------------------------------------------- */
+/* --- Sending --- */
 
 /* What precedes the slice in the plaintext of a fragment's datagram. */
 #define VS_FRAGMENT_PREFIX (VS_KIND_SIZE + VS_FRAGMENT_HEADER)
@@ -43,10 +43,10 @@ bool vs_fragment_plan(size_t total, size_t datagram, struct vs_fragment_plan *pl
 size_t vs_fragment_encode(const struct vs_fragment_plan *plan, uint32_t id, unsigned i, size_t *offset,
 			  uint8_t prefix[VS_FRAGMENT_PREFIX]);
 
-/* --- Receiving ------------------------------------------------------------------------------------------------------ */
+/* --- Receiving --- */
 
-#define VS_FRAGMENTS_MAX 64                /* slices of one plaintext: 65535 bytes in datagrams of the base size take 57 */
-#define VS_REASSEMBLY_SLOTS 8              /* plaintexts in progress */
+#define VS_FRAGMENTS_MAX 64                 /* slices of one plaintext; 65535 bytes take 57 of the base size */
+#define VS_REASSEMBLY_SLOTS 8               /* plaintexts in progress */
 #define VS_REASSEMBLY_BYTES_MAX (256 << 10) /* of plaintexts in progress */
 #define VS_REASSEMBLY_TIMEOUT (2 * VS_SEC)
 

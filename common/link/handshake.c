@@ -14,7 +14,7 @@ _Static_assert(VS_RESPONSE_HEADER + VS_NOISE_RESPONSE_OVERHEAD + VS_PARAMS_ENCOD
 	       "a response is never longer than its question");
 _Static_assert(VS_COOKIE_REPLY_SIZE < VS_INITIATION_SIZE, "nor is a cookie reply");
 
-/* --- MACs ---------------------------------------------------------------------------------------------------------- */
+/* --- MACs --------------------------------------------------------------------------------------------------------- */
 
 void vs_mac1_key(const struct vs_crypto *crypto, const uint8_t receiver[VS_KEY_SIZE], uint8_t out[VS_HASH_SIZE])
 {
@@ -73,7 +73,7 @@ bool vs_mac2_valid(const struct vs_crypto *crypto, const uint8_t cookie[VS_COOKI
 	return equal_in_constant_time(want, message + len - VS_MAC_SIZE, VS_MAC_SIZE);
 }
 
-/* --- Jobs ---------------------------------------------------------------------------------------------------------- */
+/* --- Jobs --------------------------------------------------------------------------------------------------------- */
 
 /* Puts the MACs behind `len` bytes of a message to the noise state's peer. */
 static void finish(struct vs_handshake_job *job, size_t len)

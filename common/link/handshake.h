@@ -19,7 +19,7 @@
 #include "link/params.h"
 #include "link/wire.h"
 
-/* --- MACs ---------------------------------------------------------------------------------------------------------- */
+/* --- MACs --------------------------------------------------------------------------------------------------------- */
 
 /* SHA-256("vswitch mac1" || receiver's static public key). */
 void vs_mac1_key(const struct vs_crypto *crypto, const uint8_t receiver[VS_KEY_SIZE], uint8_t out[VS_HASH_SIZE]);
@@ -40,7 +40,7 @@ bool vs_mac1_valid(const struct vs_crypto *crypto, const uint8_t mac1_key[VS_HAS
 bool vs_mac2_valid(const struct vs_crypto *crypto, const uint8_t cookie[VS_COOKIE_SIZE], const uint8_t *message,
 		   size_t len);
 
-/* --- Jobs ---------------------------------------------------------------------------------------------------------- */
+/* --- Jobs --------------------------------------------------------------------------------------------------------- */
 
 enum vs_handshake_job_kind {
 	VS_JOB_BUILD_INITIATION,

@@ -98,7 +98,7 @@ uint64_t vs_initiator_deadline(const struct vs_initiator *in)
 	return in->state == WAITING ? in->deadline : VS_NEVER;
 }
 
-/* --- Attempts ------------------------------------------------------------------------------------------------------ */
+/* --- Attempts ----------------------------------------------------------------------------------------------------- */
 
 static uint64_t retry_delay(unsigned attempts, uint32_t random)
 {
@@ -156,7 +156,7 @@ static enum vs_initiator_event initiation_built(struct vs_initiator *in, const s
 	return VS_INITIATOR_SEND;
 }
 
-/* --- Answers ------------------------------------------------------------------------------------------------------- */
+/* --- Answers ------------------------------------------------------------------------------------------------------ */
 
 /* A cookie that answers an attempt without one is used at once. Where one was sent and was not good enough (the
  * server's secret or our address has changed), the next attempt waits for its time, so that two peers that disagree do

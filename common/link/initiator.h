@@ -65,7 +65,7 @@ enum vs_initiator_event {
 	VS_INITIATOR_SESSION, /* done: there is a new session, whose first datagram is ours to send */
 };
 
-/* Takes a RESPONSE or COOKIE datagram. DROPPED (fills *reason), COOKIE or JOB. */
+/* Takes a RESPONSE or COOKIE datagram, which must not lie in `job`. DROPPED (fills *reason), COOKIE or JOB. */
 enum vs_initiator_event vs_initiator_input(struct vs_initiator *initiator, const uint8_t *datagram, size_t len,
 					   uint64_t now, struct vs_handshake_job *job, enum vs_drop *reason);
 

@@ -88,6 +88,12 @@ void vs_link_retire(struct vs_link *link, struct vs_session *session)
 	vs_session_fini(session);
 }
 
+void vs_link_end(struct vs_link *link)
+{
+	for (unsigned i = 0; i < LINK_SESSIONS; i++)
+		vs_link_retire(link, &link->sessions[i]);
+}
+
 bool vs_link_take_retired(struct vs_link *link, uint32_t *index)
 {
 	if (!link->retired_n)

@@ -89,6 +89,9 @@ void vs_link_free(struct vs_link *link);
 int vs_link_install(struct vs_link *link, const struct vs_session_keys *keys, const struct vs_params *params,
 		    uint64_t now) VS_MUST_CHECK;
 
+/* Ends all sessions at once; their indices come with vs_link_take_retired(). */
+void vs_link_end(struct vs_link *link);
+
 /* A local index that the link does not answer to any more, for the caller to free. False: none. */
 bool vs_link_take_retired(struct vs_link *link, uint32_t *index);
 

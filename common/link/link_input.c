@@ -4,6 +4,9 @@
 #include "link/control.h"
 #include "link/link_state.h"
 
+/* A quarter, in 1/65536. */
+#define BLACK_HOLE_LOSS_Q16 (65536 / 4)
+
 /* --- Kinds --- */
 
 /* The peer has broken the protocol under authentication: nothing it says after that can be trusted to be in step. */
@@ -95,12 +98,16 @@ static void input_report(struct vs_link *link, struct vs_view *view, uint64_t no
 	case VS_REPORT_NEW:
 		break;
 	}
-	if (news.judged)
-		link->stats.loss_q16 = news.loss_q16;
 	if (news.queue_usec != VS_REPORT_UNKNOWN)
 		link->stats.peer_queue_usec = news.queue_usec;
 	if (news.rtt_usec && link->params.mode == VS_MODE_DATAGRAM)
 		vs_rtt_sample(&link->rtt, now, news.rtt_usec);
+	if (!news.judged)
+		return;
+	link->stats.loss_q16 = news.loss_q16;
+	/* Without acknowledgements, heavy loss is the only sign of a path that has become smaller. */
+	if (link->params.mode == VS_MODE_DATAGRAM && news.loss_q16 > BLACK_HOLE_LOSS_Q16)
+		vs_pmtud_suspect(&link->pmtud, now);
 	uint64_t queue = news.queue_usec != VS_REPORT_UNKNOWN ? news.queue_usec : 0;
 	vs_congestion_report(link->congestion, now, news.loss_q16, queue);
 }
@@ -124,6 +131,9 @@ static void input_probe_ack(struct vs_link *link, struct vs_view *view, uint64_t
 		vs_drop(&link->drops, VS_DROP_BAD_KIND);
 		return;
 	}
+	for (unsigned i = 0; i < LINK_PROBES; i++)
+		if (link->probes[i].id == id && i < link->probes_n)
+			vs_report_tx_include(&vs_link_current(link)->report_tx, link->probes[i].counter);
 	if (id & LINK_KEEPALIVE_ID)
 		vs_link_keepalive_ack(link, id, now);
 	else if (vs_pmtud_ack(&link->pmtud, id, size, now))

@@ -27,7 +27,16 @@ static size_t seal(struct vs_link *link, uint64_t now, uint8_t *out, struct vs_l
 	size_t size = vs_session_seal(vs_link_current(link), &link->parts, now, out, &sent->counter);
 	link->stats.tx_datagrams++;
 	link->stats.tx_bytes += size;
-	vs_pacer_sent(&link->pacer, now, size);
+	return size;
+}
+
+/* Seals what the pacer has let go. Only that is charged to it: `unpaced` bytes of acknowledgements, and datagrams of
+ * the other kinds, go whatever it says, and the rate knows nothing of them; charged, they would starve the data of a
+ * link that receives much more than it sends. */
+static size_t seal_paced(struct vs_link *link, size_t unpaced, uint64_t now, uint8_t *out, struct vs_link_sent *sent)
+{
+	size_t size = seal(link, now, out, sent);
+	vs_pacer_sent(&link->pacer, now, size > unpaced ? size - unpaced : 0);
 	return size;
 }
 
@@ -68,6 +77,7 @@ static size_t output_probe(struct vs_link *link, uint32_t id, size_t size, uint6
 		vs_parts_view(&link->parts, zeros, size - least);
 	sent->probe = size > vs_pmtud_size(&link->pmtud);
 	size_t written = seal(link, now, out, sent);
+	link->probes[link->probes_n++ % LINK_PROBES] = (struct link_probe){ id, sent->counter };
 	vs_report_tx_exclude(&vs_link_current(link)->report_tx, sent->counter);
 	return written;
 }
@@ -108,7 +118,7 @@ static size_t output_fragment(struct vs_link *link, uint64_t now, uint8_t *out, 
 	size_t len = vs_fragment_encode(&f->plan, f->id, f->next++, &offset, vs_parts_reserve(&link->parts));
 	vs_parts_commit(&link->parts, VS_FRAGMENT_PREFIX);
 	vs_parts_view(&link->parts, f->text + offset, len);
-	size_t size = seal(link, now, out, sent);
+	size_t size = seal_paced(link, 0, now, out, sent);
 	if (f->next == f->plan.count) {
 		free(f->text);
 		f->text = NULL;
@@ -233,7 +243,10 @@ static size_t output_segments(struct vs_link *link, uint64_t now, uint8_t *out, 
 		if (!vs_arq_tx_has_lost(link->arq_tx))
 			fill(link, now);
 	}
-	return is_empty(link) ? 0 : seal(link, now, out, sent);
+	if (is_empty(link))
+		return 0;
+	bool acks_only = parts->len == VS_KIND_SIZE + acks;
+	return acks_only ? seal(link, now, out, sent) : seal_paced(link, acks, now, out, sent);
 }
 
 /* --- Datagram mode --- */
@@ -273,7 +286,7 @@ static size_t output_frames(struct vs_link *link, uint64_t now, uint8_t *out, st
 		vs_parts_view(&link->parts, vs_frame_cbytes(held[held_n]) - VS_FRAMING_HEADER, len);
 		held_n++;
 	}
-	size_t size = held_n ? seal(link, now, out, sent) : 0;
+	size_t size = held_n ? seal_paced(link, 0, now, out, sent) : 0;
 	while (held_n)
 		vs_frame_unref(held[--held_n]);
 	return size;

@@ -44,6 +44,14 @@ struct link_keepalive {
 	bool now;       /* a probe must go out at once */
 };
 
+/* Probes in flight, whose loss would say nothing about the path until they have been answered. */
+#define LINK_PROBES 4
+
+struct link_probe {
+	uint32_t id;
+	uint64_t counter;
+};
+
 struct vs_link {
 	struct vs_link_config config;
 	struct vs_session sessions[LINK_SESSIONS];
@@ -65,6 +73,8 @@ struct vs_link {
 	struct link_keepalive keepalive;
 	struct link_probe_ack probe_acks[LINK_PROBE_ACKS_MAX];
 	unsigned probe_acks_n;
+	struct link_probe probes[LINK_PROBES];
+	unsigned probes_n; /* ever sent */
 
 	uint64_t heard_usec;      /* last authenticated datagram */
 	uint64_t rekey_deadline;  /* initiator: when to ask for new keys */
@@ -73,6 +83,7 @@ struct vs_link {
 	uint32_t retired[LINK_RETIRED_MAX];
 	unsigned retired_n;
 	unsigned events;
+	bool timed_out; /* told, and nothing heard since */
 	uint8_t close_reason;
 	bool closing; /* a CLOSE is to be sent */
 	uint8_t closing_reason;

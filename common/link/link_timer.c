@@ -23,6 +23,7 @@
 void vs_link_heard(struct vs_link *link, uint64_t now)
 {
 	link->heard_usec = now;
+	link->timed_out = false;
 	link->keepalive.tries = 0;
 }
 
@@ -144,7 +145,7 @@ static void ask_for_rekey(struct vs_link *link, uint64_t now)
 
 static uint64_t timeout_deadline(const struct vs_link *link)
 {
-	return link->events & VS_LINK_TIMED_OUT ? VS_NEVER : link->heard_usec + VS_LINK_TIMEOUT;
+	return link->timed_out ? VS_NEVER : link->heard_usec + VS_LINK_TIMEOUT;
 }
 
 void vs_link_run_timers(struct vs_link *link, uint64_t now)
@@ -156,8 +157,10 @@ void vs_link_run_timers(struct vs_link *link, uint64_t now)
 		expire_sessions(link, now);
 	if (link->config.initiator)
 		ask_for_rekey(link, now);
-	if (now >= timeout_deadline(link))
+	if (now >= timeout_deadline(link)) {
+		link->timed_out = true;
 		link->events |= VS_LINK_TIMED_OUT;
+	}
 	if (link->release_deadline == VS_NEVER && !is_idle(link))
 		link->release_deadline = now + RELEASE_AFTER;
 	else if (now >= link->release_deadline)

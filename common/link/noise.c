@@ -5,7 +5,7 @@
 
 #include "base/bytes.h"
 
-/* --- Symmetric state (Noise, section 5.2) -------------------------------------------------------------------------- */
+/* --- Symmetric state (Noise, section 5.2) ------------------------------------------------------------------------- */
 
 static void mix_hash(struct vs_noise *noise, const void *data, size_t len)
 {
@@ -79,7 +79,7 @@ static int decrypt_and_hash(struct vs_noise *noise, const uint8_t *data, size_t 
 	return err;
 }
 
-/* --- Tokens (section 5.3) ------------------------------------------------------------------------------------------ */
+/* --- Tokens (section 5.3) ----------------------------------------------------------------------------------------- */
 
 static int mix_dh(struct vs_noise *noise, const uint8_t private[VS_KEY_SIZE], const uint8_t public[VS_KEY_SIZE])
 {
@@ -117,7 +117,7 @@ static void read_ephemeral(struct vs_noise *noise, const uint8_t in[VS_KEY_SIZE]
 	mix_ephemeral(noise, in);
 }
 
-/* --- Messages: IK is <- s ... -> e, es, s, ss <- e, ee, se; IKpsk2 ends with psk ----------------------------------- */
+/* --- Messages: IK is <- s ... -> e, es, s, ss <- e, ee, se; IKpsk2 ends with psk ---------------------------------- */
 
 void vs_noise_init(struct vs_noise *noise, const struct vs_crypto *crypto, enum vs_noise_pattern pattern,
 		   const void *prologue, size_t prologue_len, const uint8_t static_private[VS_KEY_SIZE],

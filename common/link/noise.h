@@ -51,7 +51,8 @@ int vs_noise_write_initiation(struct vs_noise *noise, const uint8_t ephemeral[VS
 
 /* Reads message 1; `payload` has room for len - VS_NOISE_INITIATION_OVERHEAD bytes. noise->remote_static is then the
  * initiator's proven key. 0, -EBADMSG (too short, or does not authenticate), -EINVAL, -ENOMEM. */
-int vs_noise_read_initiation(struct vs_noise *noise, const uint8_t *message, size_t len, uint8_t *payload) VS_MUST_CHECK;
+int vs_noise_read_initiation(struct vs_noise *noise, const uint8_t *message, size_t len,
+			     uint8_t *payload) VS_MUST_CHECK;
 
 /* Message 2. `psk` is read with IKpsk2 only. `out` has room for len + VS_NOISE_RESPONSE_OVERHEAD bytes. Errors as
  * above. */

@@ -5,8 +5,8 @@
  * overdraw it by what is sent at once, so a batch is never split for the pacer's sake. Two limits bound the bucket:
  *  - A sender that was idle finds credit for two datagrams and one millisecond at the rate: enough to fill a batch,
  *    too little to be a burst.
- *  - A sender that was told to wait and comes back late (a coarse timer, a busy CPU) finds up to five milliseconds at the
- *    rate, so that late timers do not cost throughput.
+ *  - A sender that was told to wait and comes back late (a coarse timer, a busy CPU) finds up to five milliseconds at
+ *    the rate, so that late timers do not cost throughput.
  * The deadline lies a quarter of a millisecond behind the first moment at which one byte could go, so that fast links
  * wake for batches and not for single datagrams. */
 #ifndef VS_LINK_PACER_H

@@ -56,7 +56,7 @@ struct vs_policy vs_policy_default(void)
 	};
 }
 
-/* --- Choosing ------------------------------------------------------------------------------------------------------ */
+/* --- Choosing ----------------------------------------------------------------------------------------------------- */
 
 static bool offers_cipher(const struct vs_offer *offer, enum vs_cipher cipher)
 {
@@ -102,7 +102,7 @@ bool vs_params_fit(const struct vs_params *params, const struct vs_offer *offer)
 	       params->resumed == (params->incarnation == offer->incarnation);
 }
 
-/* --- TLVs ---------------------------------------------------------------------------------------------------------- */
+/* --- TLVs --------------------------------------------------------------------------------------------------------- */
 
 /* Value sizes; 0: any size, or not a TLV of ours. */
 static const uint8_t tlv_size[32] = {

@@ -123,7 +123,7 @@ bool vs_peertable_remove(struct vs_peertable *table, const uint8_t public_key[VS
 	return true;
 }
 
-/* --- Timestamps ---------------------------------------------------------------------------------------------------- */
+/* --- Timestamps --------------------------------------------------------------------------------------------------- */
 
 static struct vs_peer_stamp *find_stamp(const struct vs_peer *peer, const uint8_t link_id[VS_LINK_ID_SIZE])
 {

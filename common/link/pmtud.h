@@ -48,7 +48,7 @@ struct vs_pmtud {
 	uint8_t valid_n;      /* latest probes whose acknowledgement counts: those sent over this path and, if one is
 				 suspected, after the suspicion */
 	uint64_t srtt_usec;   /* 0: unknown */
-	uint64_t timer_usec;  /* DONE: time to confirm; else the probe in flight is lost, or the next one is to be sent */
+	uint64_t timer_usec;  /* DONE: time to confirm; else the probe in flight is lost, or the next one goes */
 	uint64_t raise_usec;  /* from the end of the next search to another */
 	uint64_t raise_at_usec;      /* time of the next search; 0: one was not finished */
 	uint64_t since_usec;         /* start of CONFIRM or BASE: what was sent before it proves nothing */
@@ -66,7 +66,8 @@ void vs_pmtud_reset(struct vs_pmtud *p, uint16_t max);
 void vs_pmtud_set_rtt(struct vs_pmtud *p, uint64_t srtt_usec);
 
 /* Runs the timers and tells whether a probe must be sent now: a PROBE that carries *id (whose top bit is always clear,
- * for the caller's own probes to differ in), in a datagram of exactly *size bytes. To be called at the deadline while a session is up; afterwards vs_pmtud_size() may have changed. */
+ * for the caller's own probes to differ in), in a datagram of exactly *size bytes. To be called at the deadline
+ * while a session is up; afterwards vs_pmtud_size() may have changed. */
 bool vs_pmtud_output(struct vs_pmtud *p, uint64_t now, uint32_t *id, uint16_t *size);
 
 /* A PROBE_ACK arrived: the peer received probe `id` as a datagram of `size` bytes. False: it answers none of our

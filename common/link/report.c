@@ -11,7 +11,7 @@
 
 static_assert(VS_REPORT_REORDER % 64 == 0, "the bitmap is made of whole words");
 
-/* --- The message ---------------------------------------------------------------------------------------------------- */
+/* --- The message --- */
 
 void vs_report_encode(const struct vs_report *report, uint8_t out[VS_REPORT_SIZE])
 {
@@ -46,7 +46,7 @@ bool vs_report_decode(struct vs_view *view, struct vs_report *out)
 	       out->lost <= out->judged && out->received <= out->highest + 1;
 }
 
-/* --- Receiving datagrams: loss -------------------------------------------------------------------------------------- */
+/* --- Receiving datagrams: loss --- */
 
 static unsigned burst_bin(uint64_t length)
 {
@@ -136,7 +136,7 @@ void vs_report_rx_datagram(struct vs_report_rx *r, uint64_t counter, uint64_t no
 		r->due_usec = vs_time_add(now, r->interval_usec);
 }
 
-/* --- Receiving datagrams: delay ------------------------------------------------------------------------------------- */
+/* --- Receiving datagrams: delay --- */
 
 /* Starts a new half minute of the least transit, or two if the last is that long ago. */
 static void roll_least(struct vs_report_rx *r, int32_t transit, uint64_t now)
@@ -181,7 +181,7 @@ void vs_report_rx_stamp(struct vs_report_rx *r, uint32_t sent_ts, uint64_t now)
 	r->queue_q4 += queue - ((r->queue_q4 + 8) >> 4);
 }
 
-/* --- Receiving datagrams: the report -------------------------------------------------------------------------------- */
+/* --- Receiving datagrams: the report --- */
 
 uint64_t vs_report_rx_deadline(const struct vs_report_rx *r)
 {
@@ -215,7 +215,7 @@ bool vs_report_rx_output(struct vs_report_rx *r, uint32_t session, uint64_t now,
 	return true;
 }
 
-/* --- Sending datagrams ---------------------------------------------------------------------------------------------- */
+/* --- Sending datagrams --- */
 
 void vs_report_tx_init(struct vs_report_tx *t)
 {

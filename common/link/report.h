@@ -1,6 +1,6 @@
-/* Reports: what a receiver saw of its peer's datagrams, told to the peer, who draws loss, burst lengths, round-trip time
- * and queueing delay from it. They feed the congestion controller (a link in datagram mode has no acknowledgements),
- * the pacer and FEC. One struct vs_report_rx and one struct vs_report_tx a session, embedded.
+/* Reports: what a receiver saw of its peer's datagrams, told to the peer, who draws loss, burst lengths, round-trip
+ * time and queueing delay from it. They feed the congestion controller (a link in datagram mode has no
+ * acknowledgements), the pacer and FEC. One struct vs_report_rx and one struct vs_report_tx a session, embedded.
  *
  * How it works. All numbers are totals since the session began, so a lost report costs nothing and the sender computes
  * differences. A gap in the counters is not loss at once: the receiver *judges* the counters below a mark, which it
@@ -50,7 +50,7 @@ void vs_report_encode(const struct vs_report *report, uint8_t out[VS_REPORT_SIZE
 /* Reads a report's body (after the kind byte). False: too short, or contradicts itself (drop BAD_REPORT). */
 bool vs_report_decode(struct vs_view *view, struct vs_report *out);
 
-/* --- Receiving datagrams -------------------------------------------------------------------------------------------- */
+/* --- Receiving datagrams --- */
 
 /* Datagrams by which another may be overtaken before it counts as lost. A multiple of 64. */
 #define VS_REPORT_REORDER 512
@@ -62,7 +62,7 @@ struct vs_report_rx {
 	uint64_t received;
 	uint64_t lost;
 	uint64_t run;      /* length of the burst of losses that ends at `judged`; 0: none */
-	uint64_t seen[VS_REPORT_REORDER / 64]; /* of the counters from `judged` on, by counter modulo VS_REPORT_REORDER */
+	uint64_t seen[VS_REPORT_REORDER / 64]; /* of those from `judged` on, by counter modulo VS_REPORT_REORDER */
 	uint32_t bursts[VS_REPORT_BURSTS];
 	uint64_t highest_usec;  /* arrival of `highest` */
 	uint64_t due_usec;      /* of the next report; VS_NEVER: none */
@@ -97,10 +97,10 @@ uint64_t vs_report_rx_deadline(const struct vs_report_rx *r);
 /* If a report is due, fills *out, with `session` as given, and reckons it as sent. False: none is due. */
 bool vs_report_rx_output(struct vs_report_rx *r, uint32_t session, uint64_t now, struct vs_report *out);
 
-/* --- Sending datagrams ---------------------------------------------------------------------------------------------- */
+/* --- Sending datagrams --- */
 
 #define VS_REPORT_HISTORY 32  /* send times kept */
-#define VS_REPORT_EXCLUDED 16 /* runs of excluded counters kept; past it the oldest is forgotten, and may count as loss */
+#define VS_REPORT_EXCLUDED 16 /* runs of excluded counters kept; past it the oldest may count as loss */
 
 struct vs_report_sent {
 	uint64_t counter, sent_usec;

@@ -75,7 +75,7 @@ static enum vs_responder_event drop(struct vs_responder_result *result, enum vs_
 	return VS_RESPONDER_DROPPED;
 }
 
-/* --- Rates --------------------------------------------------------------------------------------------------------- */
+/* --- Rates -------------------------------------------------------------------------------------------------------- */
 
 /* The generic cell rate algorithm (ITU-T I.371): one an interval, and up to `burst` at a time. *arrival is when the
  * next one would be due at the steady rate. */
@@ -87,7 +87,8 @@ static bool conforms(uint64_t *arrival, uint64_t now, uint64_t interval, uint64_
 	return true;
 }
 
-/* The slot is a keyed hash of the address without its port (of the /64 for IPv6), so that nobody can aim at another's. */
+/* The slot is a keyed hash of the address without its port (of the /64 for IPv6), so that nobody can aim at
+ * another's. */
 static bool source_conforms(struct vs_responder *r, const struct vs_addr *from, uint64_t now)
 {
 	uint8_t key[VS_ADDR_KEY_SIZE], hash[VS_HASH_SIZE];
@@ -117,7 +118,7 @@ static enum vs_responder_event send_cookie(struct vs_responder *r, const uint8_t
 	return VS_RESPONDER_COOKIE;
 }
 
-/* --- Stages -------------------------------------------------------------------------------------------------------- */
+/* --- Stages ------------------------------------------------------------------------------------------------------- */
 
 static bool has_mac2(const uint8_t *datagram, size_t len)
 {
@@ -180,7 +181,8 @@ static enum vs_responder_event initiation_read(struct vs_responder *r, const str
 	if (!peer)
 		return drop(result, VS_DROP_UNKNOWN_KEY);
 	if (!job->mac2_valid && !vs_peer_stamp_is_new(peer, offer->link_id, offer->timestamp_usec))
-		return send_cookie(r, job->datagram, job->len, &job->from, now, job->salt, VS_DROP_OLD_INITIATION, result);
+		return send_cookie(r, job->datagram, job->len, &job->from, now, job->salt, VS_DROP_OLD_INITIATION,
+				   result);
 	vs_peer_stamp_record(peer, offer->link_id, offer->timestamp_usec);
 	memcpy(result->peer_key, peer->public_key, VS_KEY_SIZE);
 	result->user = peer->user;

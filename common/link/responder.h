@@ -79,7 +79,8 @@ struct vs_responder_result {
 	uint8_t peer_key[VS_KEY_SIZE]; /* ACCEPT, SESSION */
 };
 
-/* Takes an INITIATION datagram. `pending` is the number of jobs outstanding. DROPPED, COOKIE or JOB. */
+/* Takes an INITIATION datagram, which must not lie in `job`. `pending` is the number of jobs outstanding. DROPPED,
+ * COOKIE or JOB. */
 enum vs_responder_event vs_responder_input(struct vs_responder *responder, const uint8_t *datagram, size_t len,
 					   const struct vs_addr *from, uint64_t now,
 					   const uint8_t random[VS_COOKIE_SALT], unsigned pending,

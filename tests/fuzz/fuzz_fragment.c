@@ -69,7 +69,8 @@ static void input_raw(struct vs_reassembly *ra, struct vs_view *in, uint64_t now
 /* A plaintext of any size, cut for any datagram, comes out whole again. */
 static void round_trip(struct vs_view *in)
 {
-	static uint8_t body[VS_FRAGMENT_PREFIX + UINT16_MAX];
+	static uint8_t text[VS_FRAGMENT_PREFIX + UINT16_MAX];
+	const uint8_t *body = text + VS_KIND_SIZE;
 	size_t total = vs_view_be16(in), datagram = vs_view_be16(in), out_len = 0, offset;
 	struct vs_drops drops = { .count = { 0 } };
 	struct vs_fragment_plan plan;
@@ -81,11 +82,11 @@ static void round_trip(struct vs_view *in)
 	}
 	vs_reassembly_init(&ra, &drops);
 	for (unsigned i = 0; i < plan.count; i++) {
-		size_t len = vs_fragment_encode(&plan, 1, i, &offset, body);
+		size_t len = vs_fragment_encode(&plan, 1, i, &offset, text);
 		CHECK(len > 0 && len + VS_FRAGMENT_PREFIX + VS_SEAL_OVERHEAD <= datagram);
 		for (size_t j = 0; j < len; j++)
-			body[VS_FRAGMENT_PREFIX + j] = byte_of(1, offset + j);
-		const uint8_t *plain = vs_reassembly_input(&ra, body + VS_KIND_SIZE, VS_FRAGMENT_HEADER + len, 0, &out_len);
+			text[VS_FRAGMENT_PREFIX + j] = byte_of(1, offset + j);
+		const uint8_t *plain = vs_reassembly_input(&ra, body, VS_FRAGMENT_HEADER + len, 0, &out_len);
 		CHECK(!plain == (i + 1 < plan.count));
 		if (plain)
 			check_plaintext(1, plain, out_len, false);

@@ -54,7 +54,7 @@ static void *serve(void *arg)
 
 static struct sockaddr_un address_of(const char *where)
 {
-	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
 	assert_true(strlen(where) < sizeof(to.sun_path));
 	memcpy(to.sun_path, where, strlen(where) + 1);
 	return to;
@@ -153,12 +153,12 @@ static void test_nobody_listens(void **state)
 	json_decref(request);
 }
 
-/* --- A client by hand ----------------------------------------------------------------------------------------------- */
+/* --- A client by hand -------------------------------------------------------------------------------------------- */
 
 static int dial(void)
 {
 	struct sockaddr_un to = address_of(path);
-	struct timeval patience = { .tv_sec = 5 };
+	struct timeval patience = {.tv_sec = 5};
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
@@ -185,7 +185,14 @@ static void test_malformed_requests(void **state)
 {
 	(void)state;
 	static const char *const requests[] = {
-		"\n", "nonsense\n", "[]\n", "{\"verb\":}\n", "{\"a\":1,\"a\":2}\n", "{} {}\n", "\xff\xfe\n", "{\"a\":\"\\ud800\"}\n",
+		"\n",
+		"nonsense\n",
+		"[]\n",
+		"{\"verb\":}\n",
+		"{\"a\":1,\"a\":2}\n",
+		"{} {}\n",
+		"\xff\xfe\n",
+		"{\"a\":\"\\ud800\"}\n",
 	};
 	int fd = dial();
 	for (size_t i = 0; i < VS_ARRAY_SIZE(requests); i++) {

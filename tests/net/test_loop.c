@@ -1,4 +1,5 @@
-/* io/loop, io/signals: timers are never early and come in order, one turn has its order, other threads can wake and stop it. */
+/* io/loop, io/signals: timers are never early and come in order, one turn has its order, other threads can wake and
+ * stop it. */
 #include "io/loop.h"
 
 #include <errno.h>
@@ -38,7 +39,7 @@ static void turn(void)
 	assert_int_equal(vs_loop_turn(loop), 0);
 }
 
-/* --- Timers --------------------------------------------------------------------------------------------------------- */
+/* --- Timers ------------------------------------------------------------------------------------------------------ */
 
 struct tick {
 	struct vs_timer timer;
@@ -99,7 +100,7 @@ static void test_timers_in_order(void **state)
 static void test_timer_is_precise(void **state)
 {
 	(void)state;
-	struct tick tick = { 0 };
+	struct tick tick = {0};
 	uint64_t least_late = UINT64_MAX;
 	assert_int_equal(vs_timer_init(&tick.timer, loop, on_tick, &tick), 0);
 	for (int i = 0; i < 20; i++) {
@@ -123,7 +124,7 @@ static void count(void *arg)
 static void test_timer_moved_back(void **state)
 {
 	(void)state;
-	struct tick tick = { 0 };
+	struct tick tick = {0};
 	unsigned woken = 0;
 	struct vs_wakeup *wakeup = vs_wakeup_new(loop, count, &woken);
 	assert_non_null(wakeup);
@@ -159,7 +160,7 @@ static void on_readable(void *arg, int fd, unsigned events)
 static void test_timer_in_the_past_starves_nobody(void **state)
 {
 	(void)state;
-	struct tick tick = { 0 };
+	struct tick tick = {0};
 	unsigned reads = 0;
 	int fds[2];
 	assert_int_equal(pipe(fds), 0);
@@ -178,7 +179,7 @@ static void test_timer_in_the_past_starves_nobody(void **state)
 	close(fds[1]);
 }
 
-/* --- The order of a turn, watchers ---------------------------------------------------------------------------------- */
+/* --- The order of a turn, watchers ------------------------------------------------------------------------------- */
 
 static char order[16];
 
@@ -291,7 +292,7 @@ static void test_time_stands_during_a_turn(void **state)
 	assert_true(vs_loop_now(loop) >= now + 200);
 }
 
-/* --- Other threads, signals ----------------------------------------------------------------------------------------- */
+/* --- Other threads, signals -------------------------------------------------------------------------------------- */
 
 #define WAKERS 2
 #define WAKE_ROUNDS 5000
@@ -356,7 +357,7 @@ static void on_signal(void *arg, int number)
 static void test_signals(void **state)
 {
 	(void)state;
-	static const int numbers[] = { SIGUSR1, SIGUSR2 };
+	static const int numbers[] = {SIGUSR1, SIGUSR2};
 	int got = 0;
 	struct vs_signals *signals = vs_signals_new(loop, numbers, VS_ARRAY_SIZE(numbers), on_signal, &got);
 	assert_non_null(signals);

@@ -71,7 +71,7 @@ static void job_done(struct vs_offload_job *j, int status)
 
 static int submit(struct vs_offload *offload, unsigned i, pthread_mutex_t *gate)
 {
-	jobs[i] = (struct job){ .job = { .run = run_job, .done = job_done }, .gate = gate, .number = i, .status = 1 };
+	jobs[i] = (struct job){.job = {.run = run_job, .done = job_done}, .gate = gate, .number = i, .status = 1};
 	return vs_offload_submit(offload, &jobs[i].job);
 }
 
@@ -126,7 +126,7 @@ static void test_free_hands_everything_back(void **state)
 	vs_offload_free(NULL);
 }
 
-/* --- Lookups -------------------------------------------------------------------------------------------------------- */
+/* --- Lookups ----------------------------------------------------------------------------------------------------- */
 
 static struct vs_addr found[VS_LOOKUP_ADDRS_MAX];
 static size_t found_count;
@@ -159,9 +159,9 @@ static void test_numeric_addresses(void **state)
 	static const struct {
 		const char *name, *text;
 	} cases[] = {
-		{ "192.0.2.7", "192.0.2.7:7000" },
-		{ "2001:db8::7", "[2001:db8::7]:7000" },
-		{ "::ffff:192.0.2.8", "192.0.2.8:7000" },
+		{"192.0.2.7", "192.0.2.7:7000"},
+		{"2001:db8::7", "[2001:db8::7]:7000"},
+		{"::ffff:192.0.2.8", "192.0.2.8:7000"},
 	};
 	char text[VS_ADDR_TEXT_MAX];
 	for (size_t i = 0; i < VS_ARRAY_SIZE(cases); i++) {

@@ -63,7 +63,7 @@ static void check_steering(const char *text)
 	struct vs_addr to = vs_udp_local(fds[0]);
 	for (unsigned worker = 0; worker < WORKERS; worker++) {
 		for (unsigned i = 0; i < 20; i++) {
-			uint8_t datagram[VS_SEAL_HEADER] = { VS_TYPE_DATA };
+			uint8_t datagram[VS_SEAL_HEADER] = {VS_TYPE_DATA};
 			vs_put_be24(datagram + 1, ((i * 0x1357u << VS_INDEX_WORKER_BITS) & VS_INDEX_MAX) | worker);
 			send_from_new_port(&to, datagram, sizeof(datagram));
 		}
@@ -75,10 +75,10 @@ static void check_steering(const char *text)
 		uint8_t data[4];
 		size_t len;
 	} others[] = {
-		{ { VS_TYPE_INITIATION, 0, 0, 1 }, 4 },
-		{ { VS_TYPE_DATA, 0, 0, 200 }, 4 },
-		{ { VS_TYPE_DATA }, 1 },
-		{ { 0 }, 0 },
+		{{VS_TYPE_INITIATION, 0, 0, 1}, 4},
+		{{VS_TYPE_DATA, 0, 0, 200}, 4},
+		{{VS_TYPE_DATA}, 1},
+		{{0}, 0},
 	};
 	for (size_t o = 0; o < VS_ARRAY_SIZE(others); o++) {
 		int n = 0, used = 0;
@@ -114,7 +114,7 @@ static int option(int fd, int level, int name)
 static void test_options(void **state)
 {
 	(void)state;
-	const struct vs_udp_options options = { .receive_buffer = 300000, .send_buffer = 200000, .errors = true };
+	const struct vs_udp_options options = {.receive_buffer = 300000, .send_buffer = 200000, .errors = true};
 	struct vs_addr any4 = address("0.0.0.0", 0), any6 = address("::", 0);
 	int fd4 = vs_udp_open(&any4, false);
 	struct vs_addr bound = vs_udp_local(fd4);
@@ -135,7 +135,7 @@ static void test_options(void **state)
 static void test_refusals(void **state)
 {
 	(void)state;
-	const struct vs_udp_options options = { 0 };
+	const struct vs_udp_options options = {0};
 	struct vs_addr taken = address("127.0.0.1", 0), foreign = address("192.0.2.1", 0);
 	int fd = vs_udp_open(&taken, false), fds[2];
 	taken = vs_udp_local(fd);

@@ -50,7 +50,8 @@ static inline struct vs_initiator *new_client(struct pair *p)
 	return vs_initiator_new(&p->client_config);
 }
 
-static inline bool pair_init(struct pair *p, const struct vs_crypto *client_crypto, const struct vs_crypto *server_crypto)
+static inline bool pair_init(struct pair *p, const struct vs_crypto *client_crypto,
+			     const struct vs_crypto *server_crypto)
 {
 	*p = (struct pair){ .random = {1}, .crypto = client_crypto, .now = START_USEC };
 	p->addr = address_of("192.0.2.7", 40000);
@@ -98,15 +99,16 @@ static inline bool client_output(struct pair *p, struct vs_handshake_job *job)
 	return vs_initiator_done(p->client, job, p->now, &result) == VS_INITIATOR_SEND;
 }
 
-/* The server's verdict on an initiation: input, job, done. */
+/* The server's verdict on an initiation: input, job, done. The datagram may be in the job that is written to. */
 static inline enum vs_responder_event server_read(struct pair *p, const uint8_t *datagram, size_t len, unsigned pending,
 						  struct vs_handshake_job *job, struct vs_responder_result *result)
 {
-	uint8_t random[VS_COOKIE_SALT];
+	uint8_t random[VS_COOKIE_SALT], copy[VS_HANDSHAKE_MAX + 1];
 
 	random_bytes(&p->random, random, sizeof(random));
+	memcpy(copy, datagram, VS_MIN(len, sizeof(copy)));
 	enum vs_responder_event event =
-		vs_responder_input(p->server, datagram, len, &p->addr, p->now, random, pending, job, result);
+		vs_responder_input(p->server, copy, len, &p->addr, p->now, random, pending, job, result);
 	if (event != VS_RESPONDER_JOB)
 		return event;
 	vs_handshake_job_run(job);

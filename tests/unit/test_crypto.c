@@ -2,6 +2,7 @@
 #include "link/crypto.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -52,7 +53,7 @@ static void fill(uint8_t *p, size_t n, uint32_t seed)
 	}
 }
 
-/* --- X25519 -------------------------------------------------------------------------------------------------------- */
+/* --- X25519 ------------------------------------------------------------------------------------------------------- */
 
 static const struct {
 	const char *scalar, *point, *result;
@@ -143,7 +144,7 @@ static void test_x25519_low_order(void **state)
 	}
 }
 
-/* --- SHA-256 and HMAC ---------------------------------------------------------------------------------------------- */
+/* --- SHA-256 and HMAC --------------------------------------------------------------------------------------------- */
 
 static void test_sha256(void **state)
 {
@@ -195,7 +196,7 @@ static void test_hmac(void **state)
 	}
 }
 
-/* --- AEAD ---------------------------------------------------------------------------------------------------------- */
+/* --- AEAD --------------------------------------------------------------------------------------------------------- */
 
 /* Vectors whose nonce starts with 32 zero bits, as ours do. */
 static const struct {
@@ -243,7 +244,8 @@ static void test_aead_vectors(void **state)
 			assert_non_null(aead);
 			assert_int_equal(backends[b]->aead_seal(aead, counter, ad, ad_len, &part, 1, out), 0);
 			assert_memory_equal(out, sealed, len + VS_SEAL_TAG);
-			assert_int_equal(backends[b]->aead_open(aead, counter, ad, ad_len, out, len + VS_SEAL_TAG, out), 0);
+			assert_int_equal(
+				backends[b]->aead_open(aead, counter, ad, ad_len, out, len + VS_SEAL_TAG, out), 0);
 			assert_memory_equal(out, plain, len);
 			backends[b]->aead_free(aead);
 		}
@@ -363,6 +365,53 @@ static void test_aead_many(void **state)
 	}
 }
 
+struct worker {
+	pthread_t thread;
+	const struct vs_crypto *crypto;
+	uint8_t number;
+	bool failed;
+};
+
+/* Seals and opens with a key of its own, and now and then agrees on one. No cmocka here: it is not for threads. */
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+	uint8_t key[VS_KEY_SIZE] = {w->number}, base[VS_KEY_SIZE] = {9}, public[VS_KEY_SIZE], shared[VS_KEY_SIZE];
+	uint8_t text[100] = {w->number}, sealed[100 + VS_SEAL_TAG], opened[100];
+	struct iovec part = {text, sizeof(text)};
+	struct vs_aead *aead = w->crypto->aead_new(ciphers[w->number % 2], key);
+
+	for (uint64_t i = 0; i < 300; i++) {
+		w->failed |= w->crypto->aead_seal(aead, i, NULL, 0, &part, 1, sealed) != 0;
+		w->failed |= w->crypto->aead_open(aead, i, NULL, 0, sealed, sizeof(sealed), opened) != 0;
+		w->failed |= memcmp(text, opened, sizeof(text)) != 0;
+		if (i % 100)
+			continue;
+		w->failed |= w->crypto->x25519_public(public, key) || w->crypto->x25519(shared, key, base);
+		w->failed |= memcmp(public, shared, VS_KEY_SIZE) != 0;
+	}
+	w->crypto->aead_free(aead);
+	return NULL;
+}
+
+static void test_threads(void **state)
+{
+	(void)state;
+	FOR_EACH(b, backends) {
+		struct worker workers[4] = { 0 };
+
+		FOR_EACH(i, workers) {
+			workers[i].crypto = backends[b];
+			workers[i].number = (uint8_t)i;
+			assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+		}
+		FOR_EACH(i, workers) {
+			pthread_join(workers[i].thread, NULL);
+			assert_false(workers[i].failed);
+		}
+	}
+}
+
 static void test_names(void **state)
 {
 	(void)state;
@@ -390,6 +439,7 @@ int main(void)
 		cmocka_unit_test(test_aead_refuses),
 		cmocka_unit_test(test_aead_in_place),
 		cmocka_unit_test(test_aead_many),
+		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_names),
 	};
 

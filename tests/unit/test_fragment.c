@@ -105,8 +105,8 @@ static void round_trip(struct fixture *f, uint32_t id, size_t total, size_t data
 		assert_true(offset + len <= total);
 		assert_int_equal(datagram_bytes[0], VS_KIND_FRAGMENT);
 		memcpy(datagram_bytes + VS_FRAGMENT_PREFIX, f->plain + offset, len);
-		const uint8_t *out = vs_reassembly_input(&f->ra, datagram_bytes + VS_KIND_SIZE, VS_FRAGMENT_HEADER + len,
-							 5, &out_len);
+		const uint8_t *body = datagram_bytes + VS_KIND_SIZE;
+		const uint8_t *out = vs_reassembly_input(&f->ra, body, VS_FRAGMENT_HEADER + len, 5, &out_len);
 		done += len;
 		assert_int_equal(out != NULL, done == total);
 		if (out) {

@@ -54,9 +54,9 @@ static void init(struct vs_heap *heap, size_t nodes)
 static void test_random(void **state)
 {
 	(void)state;
-	static const uint64_t ranges[] = { 4, 1000, UINT64_C(1) << 31 };
+	static const uint64_t ranges[] = {4, 1000, UINT64_C(1) << 31};
 	for (size_t r = 0; r < VS_ARRAY_SIZE(ranges); r++) {
-		struct item items[NODES] = { 0 };
+		struct item items[NODES] = {0};
 		struct vs_heap heap;
 		uint64_t seed = r;
 		init(&heap, NODES);
@@ -79,7 +79,7 @@ static void test_random(void **state)
 static void test_drains_in_order(void **state)
 {
 	(void)state;
-	struct item items[NODES] = { 0 };
+	struct item items[NODES] = {0};
 	struct vs_heap heap;
 	uint64_t seed = 7, key, last = 0;
 	init(&heap, NODES);
@@ -99,7 +99,7 @@ static void test_drains_in_order(void **state)
 static void test_extreme_keys(void **state)
 {
 	(void)state;
-	struct item items[3] = { 0 };
+	struct item items[3] = {0};
 	struct vs_heap heap;
 	uint64_t key;
 	init(&heap, 3);

@@ -355,10 +355,18 @@ static void test_bad_server_key(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_handshake),	     TEST(test_start_is_idempotent), TEST(test_backoff),
-		TEST(test_timestamp_grows),  TEST(test_old_response),	     TEST(test_damaged_response),
-		TEST(test_forged_response),  TEST(test_resume),		     TEST(test_cookie),
-		TEST(test_cookie_ping_pong), TEST(test_damaged_cookie),	     TEST(test_unfit_params),
+		TEST(test_handshake),
+		TEST(test_start_is_idempotent),
+		TEST(test_backoff),
+		TEST(test_timestamp_grows),
+		TEST(test_old_response),
+		TEST(test_damaged_response),
+		TEST(test_forged_response),
+		TEST(test_resume),
+		TEST(test_cookie),
+		TEST(test_cookie_ping_pong),
+		TEST(test_damaged_cookie),
+		TEST(test_unfit_params),
 		TEST(test_bad_server_key),
 	};
 

@@ -130,7 +130,7 @@ static void test_app_limited_until_delivered(void **state)
 	send_burst(&b, 100, 0);
 	deliver(&b, 0, 10000);
 	assert_true(take(&b, 0).app_limited);
-	/* The limit was at what was in flight then (nothing): now it is passed, but what was sent under it stays marked. */
+	/* The limit was at what was in flight then (nothing): it is passed, but what was sent under it stays marked. */
 	assert_false(vs_rate_is_app_limited(&b.e));
 	deliver(&b, 1, 10001);
 	assert_true(take(&b, 0).app_limited);

@@ -103,8 +103,8 @@ static void run_against_model(unsigned seed)
 			counter -= (uint64_t)random() % (VS_MIN(highest, 2 * VS_REPLAY_WINDOW) + 1);
 			break;
 		default:
-			counter += (uint64_t)(random() % 3);
-			counter -= VS_MIN(counter, (uint64_t)(random() % 3));
+			counter += (uint64_t)(random() % 5);
+			counter -= VS_MIN(counter, 2);
 		}
 		if (counter >= MODEL_COUNTERS)
 			break;

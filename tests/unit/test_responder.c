@@ -310,10 +310,20 @@ static void test_peer_limit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_accept),	    TEST(test_malformed),	  TEST(test_stranger), TEST(test_forged),
-		TEST(test_unknown_key),	    TEST(test_revoked_meanwhile), TEST(test_wrong_psk), TEST(test_replay),
-		TEST(test_client_without_clock), TEST(test_load),	  TEST(test_mac2),     TEST(test_source_rate),
-		TEST(test_cookie_rate),	    TEST(test_peer_limit),
+		TEST(test_accept),
+		TEST(test_malformed),
+		TEST(test_stranger),
+		TEST(test_forged),
+		TEST(test_unknown_key),
+		TEST(test_revoked_meanwhile),
+		TEST(test_wrong_psk),
+		TEST(test_replay),
+		TEST(test_client_without_clock),
+		TEST(test_load),
+		TEST(test_mac2),
+		TEST(test_source_rate),
+		TEST(test_cookie_rate),
+		TEST(test_peer_limit),
 	};
 
 	if (vs_crypto_init())

@@ -1,0 +1,327 @@
+#include "io/broker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "io/broker_wire.h"
+#include "io/loop.h"
+#include "io/snapshot.h"
+
+/* A device that the network process was given. The configuration is a copy: a reload may have changed the grants. */
+struct open_tap {
+	bool used;
+	bool announced; /* TAP_UP was asked for, so its down script is owed */
+	bool closing;   /* the down script is next, or is running; then it goes */
+	int fd;         /* ours, beside the network process's */
+	struct vs_grant_tap grant;
+	struct vs_script script;
+};
+
+struct vs_broker {
+	struct vs_broker_spec spec;
+	int fd;
+	struct vs_grants grants;
+	struct open_tap taps[VS_GRANT_TAPS_MAX];
+};
+
+struct vs_broker *vs_broker_new(const struct vs_broker_spec *spec, int fd, const struct vs_grants *grants)
+{
+	struct vs_broker *broker = calloc(1, sizeof(*broker));
+
+	if (!broker)
+		return NULL;
+	broker->spec = *spec;
+	broker->fd = fd;
+	broker->grants = *grants;
+	return broker;
+}
+
+/* --- Devices -------------------------------------------------------------------------------------------------------- */
+
+static struct open_tap *find_tap(struct vs_broker *broker, const char *name)
+{
+	for (size_t i = 0; i < VS_GRANT_TAPS_MAX; i++)
+		if (broker->taps[i].used && strcmp(broker->taps[i].grant.name, name) == 0)
+			return &broker->taps[i];
+	return NULL;
+}
+
+static struct open_tap *free_slot(struct vs_broker *broker)
+{
+	for (size_t i = 0; i < VS_GRANT_TAPS_MAX; i++)
+		if (!broker->taps[i].used)
+			return &broker->taps[i];
+	return NULL;
+}
+
+static void let_go(struct open_tap *tap)
+{
+	vs_script_stop(&tap->script);
+	close(tap->fd);
+	memset(tap, 0, sizeof(*tap));
+}
+
+void vs_broker_free(struct vs_broker *broker)
+{
+	if (!broker)
+		return;
+	for (size_t i = 0; i < VS_GRANT_TAPS_MAX; i++)
+		if (broker->taps[i].used)
+			let_go(&broker->taps[i]);
+	free(broker);
+}
+
+/* The next step of a device that is to go, as soon as no script of it runs: its down script, or the end. */
+static void advance_closing(struct vs_broker *broker, struct open_tap *tap, uint64_t now)
+{
+	struct vs_fault fault;
+
+	if (!tap->closing || vs_script_running(&tap->script))
+		return;
+	bool owed = tap->announced && tap->grant.tap.down[0];
+	tap->announced = false;
+	if (owed) {
+		if (broker->spec.ops->start_script(&tap->script, tap->grant.name, &tap->grant.tap, VS_SCRIPT_DOWN, now,
+						   &fault) == 0)
+			return;
+		vs_warn("%s", fault.text);
+	}
+	let_go(tap);
+}
+
+static void finish_closing(struct vs_broker *broker, struct open_tap *tap)
+{
+	while (tap->used) {
+		vs_script_wait(&tap->script);
+		advance_closing(broker, tap, vs_clock_usec());
+	}
+}
+
+/* A device that is going away still has its name: wait for it, rather than tell the network process to try again. */
+static void finish_closing_device(struct vs_broker *broker, const char *device)
+{
+	for (size_t i = 0; i < VS_GRANT_TAPS_MAX; i++) {
+		struct open_tap *tap = &broker->taps[i];
+		if (tap->used && tap->closing && strcmp(tap->grant.tap.device, device) == 0)
+			finish_closing(broker, tap);
+	}
+}
+
+void vs_broker_tick(struct vs_broker *broker, uint64_t now)
+{
+	for (size_t i = 0; i < VS_GRANT_TAPS_MAX; i++) {
+		struct open_tap *tap = &broker->taps[i];
+		if (!tap->used)
+			continue;
+		vs_script_poll(&tap->script, now);
+		advance_closing(broker, tap, now);
+	}
+}
+
+uint64_t vs_broker_deadline(const struct vs_broker *broker)
+{
+	uint64_t deadline = VS_NEVER;
+
+	for (size_t i = 0; i < VS_GRANT_TAPS_MAX; i++)
+		if (broker->taps[i].used && vs_script_running(&broker->taps[i].script))
+			deadline = vs_time_min(deadline, broker->taps[i].script.deadline);
+	return deadline;
+}
+
+void vs_broker_shutdown(struct vs_broker *broker)
+{
+	for (size_t i = 0; i < VS_GRANT_TAPS_MAX; i++)
+		broker->taps[i].closing = broker->taps[i].used;
+	vs_broker_tick(broker, vs_clock_usec());
+	for (size_t i = 0; i < VS_GRANT_TAPS_MAX; i++)
+		finish_closing(broker, &broker->taps[i]);
+}
+
+/* --- Requests; each returns a descriptor for the reply, NO_FD or -errno ------------------------------------------------ */
+
+#define NO_FD INT32_MAX
+
+/* What no network process of ours in its right mind asks for. */
+static int refused(int error, const struct vs_fault *fault)
+{
+	VS_LOG_LIMITED(VS_LOG_WARN, "refused to the network process: %s", fault->text);
+	return error;
+}
+
+/* The grants of the new text hold from now on, if it is accepted. */
+static int renew_grants(struct vs_broker *broker, const char *text, size_t len)
+{
+	struct vs_grants *fresh = calloc(1, sizeof(*fresh));
+
+	if (!fresh)
+		return -ENOMEM;
+	int err = broker->spec.grant(broker->spec.arg, text, len, fresh);
+	if (err == 0) {
+		broker->grants = *fresh;
+	} else if (err == -EINVAL) {
+		broker->grants.n_files = fresh->n_files;
+		memcpy(broker->grants.files, fresh->files, sizeof(fresh->files));
+		err = 0;
+	}
+	free(fresh);
+	return err;
+}
+
+static int read_file(struct vs_broker *broker, const struct vs_broker_request *request, struct vs_fault *fault)
+{
+	bool is_config = strcmp(request->path, broker->spec.config_path) == 0;
+	struct vs_snapshot snapshot;
+
+	if (!is_config && !vs_grants_file(&broker->grants, request->path))
+		return refused(vs_fault(fault, -EACCES, "%s: the configuration names no such file", request->path), fault);
+	int err = vs_snapshot_take(&snapshot, request->path);
+	if (err == 0 && is_config)
+		err = renew_grants(broker, snapshot.text, snapshot.len);
+	int fd = err < 0 ? err : vs_snapshot_export(&snapshot);
+	vs_snapshot_fini(&snapshot);
+	return fd < 0 ? vs_fault(fault, fd, "%s: %s", request->path, strerror(-fd)) : fd;
+}
+
+static int not_open(const char *name, struct vs_fault *fault)
+{
+	return vs_fault(fault, -ENOENT, "TAP '%s' is not open", name);
+}
+
+static int open_tap(struct vs_broker *broker, const struct vs_broker_request *request, struct vs_fault *fault)
+{
+	const struct vs_grant_tap *grant = vs_grants_tap(&broker->grants, request->tap);
+
+	if (!grant)
+		return refused(vs_fault(fault, -EACCES, "TAP '%s': the configuration has none of that name", request->tap), fault);
+	finish_closing_device(broker, grant->tap.device);
+	struct open_tap *tap = find_tap(broker, grant->name);
+	if (tap && tap->closing) {
+		finish_closing(broker, tap);
+		tap = NULL;
+	}
+	if (tap)
+		return vs_fault(fault, -EEXIST, "TAP '%s' is open already", grant->name);
+	tap = free_slot(broker);
+	if (!tap)
+		return vs_fault(fault, -ENOSPC, "TAP '%s': %d are open already", grant->name, VS_GRANT_TAPS_MAX);
+	int fd = broker->spec.ops->open_tap(&grant->tap, fault);
+	if (fd < 0)
+		return fd;
+	int kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (kept < 0) {
+		int err = -errno;
+		close(fd);
+		return vs_fault(fault, err, "TAP '%s': %s", grant->name, strerror(-err));
+	}
+	*tap = (struct open_tap){ .used = true, .fd = kept, .grant = *grant };
+	return fd;
+}
+
+static int tap_up(struct vs_broker *broker, const struct vs_broker_request *request, uint64_t now, struct vs_fault *fault)
+{
+	struct open_tap *tap = find_tap(broker, request->tap);
+
+	if (!tap || tap->closing)
+		return not_open(request->tap, fault);
+	if (tap->announced)
+		return vs_fault(fault, -EALREADY, "TAP '%s' is up already", request->tap);
+	tap->announced = true;
+	if (!tap->grant.tap.up[0])
+		return NO_FD;
+	int err = broker->spec.ops->start_script(&tap->script, tap->grant.name, &tap->grant.tap, VS_SCRIPT_UP, now, fault);
+	return err < 0 ? err : NO_FD;
+}
+
+static int close_tap(struct vs_broker *broker, const struct vs_broker_request *request, uint64_t now,
+		     struct vs_fault *fault)
+{
+	struct open_tap *tap = find_tap(broker, request->tap);
+
+	if (!tap || tap->closing)
+		return not_open(request->tap, fault);
+	tap->closing = true;
+	advance_closing(broker, tap, now);
+	return NO_FD;
+}
+
+static int bind_udp(struct vs_broker *broker, const struct vs_broker_request *request, struct vs_fault *fault)
+{
+	const struct vs_grant_bind *bind = vs_grants_bind(&broker->grants, &request->bind);
+	char text[VS_ADDR_TEXT_MAX];
+
+	if (!bind)
+		return refused(vs_fault(fault, -EACCES, "UDP %s: the configuration names no such address, mark and interface",
+					vs_addr_format(&request->bind.addr, text)), fault);
+	return broker->spec.ops->bind_udp(bind, fault);
+}
+
+static int open_log(struct vs_broker *broker, struct vs_fault *fault)
+{
+	if (!broker->grants.log_file[0])
+		return refused(vs_fault(fault, -EACCES, "the configuration names no log file"), fault);
+	return broker->spec.ops->open_log(broker->grants.log_file, broker->grants.log_max_days, fault);
+}
+
+static int carry_out(struct vs_broker *broker, const struct vs_broker_request *request, uint64_t now,
+		     struct vs_fault *fault)
+{
+	switch (request->verb) {
+	case VS_BROKER_READ_FILE:
+		return read_file(broker, request, fault);
+	case VS_BROKER_OPEN_TAP:
+		return open_tap(broker, request, fault);
+	case VS_BROKER_TAP_UP:
+		return tap_up(broker, request, now, fault);
+	case VS_BROKER_CLOSE_TAP:
+		return close_tap(broker, request, now, fault);
+	case VS_BROKER_BIND_UDP:
+		return bind_udp(broker, request, fault);
+	case VS_BROKER_OPEN_LOG:
+		return open_log(broker, fault);
+	default:
+		return refused(vs_fault(fault, -EBADMSG, "unknown request %u", request->verb), fault);
+	}
+}
+
+/* --- Messages ------------------------------------------------------------------------------------------------------- */
+
+static int answer(struct vs_broker *broker, const struct vs_broker_request *request, size_t size, uint64_t now)
+{
+	struct vs_broker_reply reply;
+	int result;
+
+	memset(&reply, 0, sizeof(reply));
+	if (size >= offsetof(struct vs_broker_request, path))
+		reply.sequence = request->sequence;
+	if (vs_broker_request_valid(request, size))
+		result = carry_out(broker, request, now, &reply.fault);
+	else
+		result = refused(vs_fault(&reply.fault, -EBADMSG, "malformed request"), &reply.fault);
+	bool has_fd = result >= 0 && result != NO_FD;
+	reply.error = result < 0 ? result : 0;
+	int err = vs_broker_send_reply(broker->fd, &reply, has_fd ? result : -1);
+	if (has_fd)
+		close(result);
+	return err;
+}
+
+int vs_broker_serve(struct vs_broker *broker, uint64_t now)
+{
+	struct vs_broker_request request;
+	struct iovec iov = { .iov_base = &request, .iov_len = sizeof(request) };
+	/* Without room for control data, the kernel closes descriptors that a request carries. */
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	memset(&request, 0, sizeof(request));
+	ssize_t n = recvmsg(broker->fd, &message, MSG_DONTWAIT | MSG_TRUNC);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : errno == ECONNRESET ? -EPIPE : -errno;
+	if (n == 0)
+		return -EPIPE;
+	return answer(broker, &request, (size_t)n, now);
+}

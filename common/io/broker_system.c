@@ -1,0 +1,117 @@
+/* What the broker does to the system, once it has judged that it may. */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/addr.h"
+#include "io/broker.h"
+#include "io/logsink.h"
+#include "io/loop.h"
+#include "io/tap.h"
+#include "io/udp_socket.h"
+
+static int open_tap(const struct vs_tap_config *config, struct vs_fault *fault)
+{
+	return vs_tap_create(config, VS_TAP_QUEUE_LEN, fault);
+}
+
+static int open_log(const char *path, uint32_t max_days, struct vs_fault *fault)
+{
+	int fd = vs_log_file_open(path, max_days);
+
+	return fd < 0 ? vs_fault(fault, fd, "log_file %s: %s", path, strerror(-fd)) : fd;
+}
+
+/* --- UDP ------------------------------------------------------------------------------------------------------------ */
+
+/* Interface and mark are set before the bind: two sockets may share a port on different interfaces. */
+static int restrict_socket(int fd, const struct vs_grant_bind *bind, struct vs_fault *fault)
+{
+	const char *interface = bind->interface;
+
+	if (interface[0] && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface, (socklen_t)strlen(interface)) < 0) {
+		if (errno == ENODEV)
+			return vs_fault(fault, -ENODEV, "bind_interface '%s': no such network device", interface);
+		return vs_fault(fault, -errno, "bind_interface '%s': %s (this needs CAP_NET_RAW)", interface, strerror(errno));
+	}
+	if (bind->fwmark && setsockopt(fd, SOL_SOCKET, SO_MARK, &bind->fwmark, sizeof(bind->fwmark)) < 0)
+		return vs_fault(fault, -errno, "fwmark %u: %s (this needs CAP_NET_ADMIN)", bind->fwmark, strerror(errno));
+	return 0;
+}
+
+/* Beyond net.core.rmem_max, which only a privileged process may; without the privilege the network process gets what it
+ * can later on. */
+static void enlarge_buffers(int fd)
+{
+	int bytes = (int)VS_UDP_BUFFER_DEFAULT;
+
+	(void)!setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes));
+	(void)!setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
+}
+
+/* A program that was killed a moment ago may still be closing its sockets. */
+static int bind_patiently(int fd, const struct vs_addr *addr)
+{
+	static const struct timespec pause = { .tv_nsec = 20 * 1000 * 1000 };
+	uint64_t give_up = vs_time_add(vs_clock_usec(), VS_BROKER_BIND_PATIENCE);
+
+	while (bind(fd, &addr->sa, vs_addr_len(addr)) < 0) {
+		int err = -errno;
+		if (err != -EADDRINUSE || vs_clock_usec() >= give_up)
+			return err;
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
+static int explain_bind(const struct vs_addr *addr, int err, struct vs_fault *fault)
+{
+	char text[VS_ADDR_TEXT_MAX];
+
+	vs_addr_format(addr, text);
+	switch (err) {
+	case -EADDRINUSE:
+		return vs_fault(fault, err, "UDP %s is in use by another program", text);
+	case -EADDRNOTAVAIL:
+		return vs_fault(fault, err, "UDP %s: this host has no such address", text);
+	case -EACCES:
+		return vs_fault(fault, err, "UDP %s: a port below 1024 needs CAP_NET_BIND_SERVICE (run as root)", text);
+	case -EAFNOSUPPORT:
+		return vs_fault(fault, err, "UDP %s: this host has no IPv%d", text, addr->sa.sa_family == AF_INET6 ? 6 : 4);
+	default:
+		return vs_fault(fault, err, "UDP %s: %s", text, strerror(-err));
+	}
+}
+
+static int bind_udp(const struct vs_grant_bind *request, struct vs_fault *fault)
+{
+	const struct vs_addr *addr = &request->addr;
+	int one = 1;
+
+	int fd = socket(addr->sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return explain_bind(addr, -errno, fault);
+	int err = restrict_socket(fd, request, fault);
+	if (err == 0) {
+		enlarge_buffers(fd);
+		if (addr->sa.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0)
+			err = explain_bind(addr, -errno, fault);
+	}
+	if (err == 0) {
+		err = bind_patiently(fd, addr);
+		if (err < 0)
+			explain_bind(addr, err, fault);
+	}
+	if (err < 0)
+		close(fd);
+	return err < 0 ? err : fd;
+}
+
+const struct vs_broker_ops vs_broker_ops_system = {
+	.open_tap = open_tap,
+	.bind_udp = bind_udp,
+	.open_log = open_log,
+	.start_script = vs_script_start,
+};

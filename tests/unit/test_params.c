@@ -1,0 +1,337 @@
+/* Negotiation, and the TLVs that carry it. */
+#include "link/params.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/bytes.h"
+
+#define AES VS_CIPHER_AES_256_GCM
+#define CHACHA VS_CIPHER_CHACHA20_POLY1305
+#define ROOM 512
+
+static struct vs_offer some_offer(void)
+{
+	struct vs_offer offer = vs_offer_default();
+
+	memset(offer.link_id, 0xab, sizeof(offer.link_id));
+	offer.timestamp_usec = UINT64_C(0x0005060708090a0b);
+	offer.incarnation = UINT64_C(0xfedcba9876543210);
+	offer.has_aes = true;
+	strcpy(offer.program, "vswitchc 1.2.3");
+	return offer;
+}
+
+static struct vs_params some_params(void)
+{
+	struct vs_policy policy = vs_policy_default();
+	struct vs_offer offer = some_offer();
+	struct vs_params params;
+
+	assert_int_equal(vs_params_choose(&policy, &offer, 77, &params), 0);
+	return params;
+}
+
+static void test_choose_cipher(void **state)
+{
+	static const struct {
+		enum vs_cipher policy;
+		bool server_aes, client_aes;
+		uint16_t offered;
+		int err;
+		enum vs_cipher chosen;
+	} cases[] = {
+		{0, true, true, VS_OFFER_BIT(AES) | VS_OFFER_BIT(CHACHA), 0, AES},
+		{0, true, false, VS_OFFER_BIT(AES) | VS_OFFER_BIT(CHACHA), 0, CHACHA},
+		{0, false, true, VS_OFFER_BIT(AES) | VS_OFFER_BIT(CHACHA), 0, CHACHA},
+		{0, true, true, VS_OFFER_BIT(CHACHA), 0, CHACHA},
+		{0, false, false, VS_OFFER_BIT(AES), 0, AES},
+		{0, true, true, 0, -ENOTSUP, 0},
+		{AES, false, false, VS_OFFER_BIT(AES) | VS_OFFER_BIT(CHACHA), 0, AES},
+		{CHACHA, true, true, VS_OFFER_BIT(AES) | VS_OFFER_BIT(CHACHA), 0, CHACHA},
+		{AES, true, true, VS_OFFER_BIT(CHACHA), -ENOTSUP, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < VS_ARRAY_SIZE(cases); i++) {
+		struct vs_policy policy = vs_policy_default();
+		struct vs_offer offer = some_offer();
+		struct vs_params params;
+
+		policy.cipher = cases[i].policy;
+		policy.has_aes = cases[i].server_aes;
+		offer.has_aes = cases[i].client_aes;
+		offer.ciphers = cases[i].offered;
+		assert_int_equal(vs_params_choose(&policy, &offer, 1, &params), cases[i].err);
+		if (!cases[i].err)
+			assert_int_equal(params.cipher, cases[i].chosen);
+	}
+}
+
+static void test_choose_limits(void **state)
+{
+	struct vs_policy policy = vs_policy_default();
+	struct vs_offer offer = some_offer();
+	struct vs_params params;
+
+	(void)state;
+	policy.lanes = 16;
+	offer.datagram_max = 1400;
+	offer.version = 9;
+	assert_int_equal(vs_params_choose(&policy, &offer, 1, &params), 0);
+	assert_int_equal(params.lanes, 16);
+	assert_int_equal(params.datagram_max, 1400);
+	assert_int_equal(params.version, VS_PROTOCOL_VERSION);
+	assert_false(params.resumed);
+	offer.lanes_max = 4;
+	policy.datagram_max = 1300;
+	assert_int_equal(vs_params_choose(&policy, &offer, offer.incarnation, &params), 0);
+	assert_int_equal(params.lanes, 4);
+	assert_int_equal(params.datagram_max, 1300);
+	assert_true(params.resumed);
+	offer.modes = VS_OFFER_BIT(VS_MODE_DATAGRAM);
+	assert_int_equal(vs_params_choose(&policy, &offer, 1, &params), -ENOTSUP);
+}
+
+static void test_fit(void **state)
+{
+	struct vs_offer offer = some_offer();
+	const struct vs_params good = some_params();
+	struct vs_params bad[6];
+
+	(void)state;
+	assert_true(vs_params_fit(&good, &offer));
+	offer.datagram_max = good.datagram_max;
+	offer.lanes_max = (uint8_t)(good.lanes - 1);
+	assert_false(vs_params_fit(&good, &offer));
+	offer = some_offer();
+	for (size_t i = 0; i < VS_ARRAY_SIZE(bad); i++)
+		bad[i] = good;
+	bad[0].version = (uint16_t)(offer.version + 1);
+	bad[1].cipher = 3;
+	bad[2].mode = 3;
+	bad[3].datagram_max = (uint16_t)(offer.datagram_max + 1);
+	bad[4].resumed = true;
+	bad[5].incarnation = offer.incarnation;
+	for (size_t i = 0; i < VS_ARRAY_SIZE(bad); i++)
+		assert_false(vs_params_fit(&bad[i], &offer));
+}
+
+static void test_offer_round_trip(void **state)
+{
+	struct vs_offer offer = some_offer(), out;
+	uint8_t data[VS_OFFER_ENCODED_MAX + 50];
+
+	(void)state;
+	memset(offer.program, 'x', VS_PROGRAM_MAX);
+	size_t len = vs_offer_encode(&offer, data);
+	assert_true(len <= VS_OFFER_ENCODED_MAX);
+	vs_tlv_pad(data, len, sizeof(data));
+	assert_int_equal(vs_offer_decode(data, sizeof(data), &out), 0);
+	assert_memory_equal(out.link_id, offer.link_id, VS_LINK_ID_SIZE);
+	assert_int_equal(out.version, offer.version);
+	assert_int_equal(out.timestamp_usec, offer.timestamp_usec);
+	assert_int_equal(out.incarnation, offer.incarnation);
+	assert_int_equal(out.ciphers, offer.ciphers);
+	assert_int_equal(out.has_aes, offer.has_aes);
+	assert_int_equal(out.modes, offer.modes);
+	assert_int_equal(out.lanes_max, offer.lanes_max);
+	assert_int_equal(out.datagram_max, offer.datagram_max);
+	assert_int_equal(out.mtu, offer.mtu);
+	assert_string_equal(out.program, offer.program);
+}
+
+static void test_params_round_trip(void **state)
+{
+	struct vs_params params = some_params(), out;
+	uint8_t data[VS_PARAMS_ENCODED_MAX];
+
+	(void)state;
+	params.mode = VS_MODE_DATAGRAM;
+	params.congestion = VS_CONGESTION_NONE;
+	params.max_age_usec = 0;
+	params.resumed = true;
+	params.mtu = 9000;
+	assert_int_equal(vs_params_decode(data, vs_params_encode(&params, data), &out), 0);
+	assert_int_equal(out.version, params.version);
+	assert_int_equal(out.cipher, params.cipher);
+	assert_int_equal(out.mode, params.mode);
+	assert_int_equal(out.congestion, params.congestion);
+	assert_int_equal(out.lanes, params.lanes);
+	assert_int_equal(out.datagram_max, params.datagram_max);
+	assert_int_equal(out.mtu, params.mtu);
+	assert_int_equal(out.keepalive_usec, params.keepalive_usec);
+	assert_int_equal(out.max_age_usec, 0);
+	assert_int_equal(out.incarnation, 77);
+	assert_true(out.resumed);
+}
+
+/* Where the value of a TLV is in an encoding. */
+static uint8_t *find_tlv(uint8_t *data, size_t len, unsigned type)
+{
+	for (size_t at = 0; at + VS_TLV_HEADER <= len; at += VS_TLV_HEADER + vs_get_be16(data + at + 2)) {
+		if (vs_get_be16(data + at) == type)
+			return data + at;
+	}
+	return NULL;
+}
+
+/* Removing, truncating, or doubling any mandatory TLV of an offer or of params is noticed. */
+static void check_structure(const uint8_t *data, size_t len, unsigned optional, int (*decode)(const uint8_t *, size_t))
+{
+	uint8_t copy[ROOM];
+
+	assert_int_equal(decode(data, len), 0);
+	for (size_t at = 0, next; at < len; at = next) {
+		next = at + VS_TLV_HEADER + vs_get_be16(data + at + 2);
+
+		memcpy(copy, data, len);
+		memmove(copy + at, copy + next, len - next);
+		bool may_go = vs_get_be16(data + at) == optional;
+		assert_int_equal(decode(copy, len - (next - at)), may_go ? 0 : -EBADMSG);
+
+		memcpy(copy, data, len);
+		memcpy(copy + len, data + at, next - at);
+		assert_int_equal(decode(copy, len + next - at), -EBADMSG);
+
+		memcpy(copy, data, len);
+		copy[at] = 0x7f; /* an unknown type */
+		assert_int_equal(decode(copy, len), may_go ? 0 : -EBADMSG);
+
+		for (size_t cut = at + 1; cut < next; cut++)
+			assert_int_equal(decode(data, cut), -EBADMSG);
+	}
+	memcpy(copy, data, len);
+	memcpy(copy + len, "\x7f\xff\x00\x02??\x00\x00\x00\x01?", 11); /* an unknown one, a PAD */
+	assert_int_equal(decode(copy, len + 11), 0);
+	copy[len + 3] = 200;
+	assert_int_equal(decode(copy, len + 11), -EBADMSG);
+}
+
+static int decode_offer(const uint8_t *data, size_t len)
+{
+	struct vs_offer out;
+
+	return vs_offer_decode(data, len, &out);
+}
+
+static int decode_params(const uint8_t *data, size_t len)
+{
+	struct vs_params out;
+
+	return vs_params_decode(data, len, &out);
+}
+
+static void test_structure(void **state)
+{
+	struct vs_offer offer = some_offer();
+	struct vs_params params = some_params();
+	uint8_t data[VS_OFFER_ENCODED_MAX];
+
+	(void)state;
+	check_structure(data, vs_offer_encode(&offer, data), VS_TLV_PROGRAM, decode_offer);
+	check_structure(data, vs_params_encode(&params, data), UINT16_MAX, decode_params);
+	assert_int_equal(decode_offer(NULL, 0), -EBADMSG);
+	assert_int_equal(decode_params(NULL, 0), -EBADMSG);
+}
+
+/* A known TLV whose length is not its own is refused. */
+static void test_wrong_length(void **state)
+{
+	struct vs_offer offer = some_offer();
+	uint8_t data[ROOM] = { 0 };
+	size_t len = vs_offer_encode(&offer, data);
+	uint8_t *tlv = find_tlv(data, len, VS_TLV_TIMESTAMP);
+
+	(void)state;
+	assert_non_null(tlv);
+	memmove(tlv + 5, tlv + 4, (size_t)(data + len - tlv - 4));
+	vs_put_be16(tlv + 2, 9);
+	assert_int_equal(decode_offer(data, len + 1), -EBADMSG);
+}
+
+/* value: big-endian, of the TLV's size */
+struct bad_value {
+	unsigned type;
+	uint64_t value;
+};
+
+static void check_values(const uint8_t *data, size_t len, const struct bad_value *cases, size_t n,
+			 int (*decode)(const uint8_t *, size_t))
+{
+	for (size_t i = 0; i < n; i++) {
+		uint8_t copy[ROOM];
+
+		memcpy(copy, data, len);
+		uint8_t *tlv = find_tlv(copy, len, cases[i].type);
+		assert_non_null(tlv);
+		size_t size = vs_get_be16(tlv + 2);
+		for (size_t b = 0; b < size; b++)
+			tlv[VS_TLV_HEADER + b] = (uint8_t)(cases[i].value >> 8 * (size - 1 - b));
+		assert_int_equal(decode(copy, len), -EBADMSG);
+	}
+}
+
+static void test_values(void **state)
+{
+	static const struct bad_value offer_cases[] = {
+		{VS_TLV_VERSION, 0}, {VS_TLV_LANES, 0}, {VS_TLV_LANES, VS_LANES_MAX + 1},
+		{VS_TLV_DATAGRAM_MAX, VS_DATAGRAM_BASE - 1}, {VS_TLV_DATAGRAM_MAX, VS_DATAGRAM_MAX + 1},
+		{VS_TLV_MTU, 67}, {VS_TLV_MTU, 9001},
+	};
+	static const struct bad_value params_cases[] = {
+		{VS_TLV_VERSION, 0}, {VS_TLV_LANES, 0}, {VS_TLV_LANES, VS_LANES_MAX + 1},
+		{VS_TLV_DATAGRAM_MAX, VS_DATAGRAM_BASE - 1}, {VS_TLV_DATAGRAM_MAX, VS_DATAGRAM_MAX + 1},
+		{VS_TLV_MTU, 67}, {VS_TLV_MTU, 9001}, {VS_TLV_CIPHER, 0}, {VS_TLV_CIPHER, 3}, {VS_TLV_MODE, 0},
+		{VS_TLV_MODE, 3}, {VS_TLV_CONGESTION, 3}, {VS_TLV_KEEPALIVE, 0}, {VS_TLV_INCARNATION, 0},
+	};
+	struct vs_offer offer = some_offer();
+	struct vs_params params = some_params();
+	uint8_t data[VS_OFFER_ENCODED_MAX];
+
+	(void)state;
+	check_values(data, vs_offer_encode(&offer, data), offer_cases, VS_ARRAY_SIZE(offer_cases), decode_offer);
+	check_values(data, vs_params_encode(&params, data), params_cases, VS_ARRAY_SIZE(params_cases), decode_params);
+}
+
+/* What a peer calls itself reaches terminals and logs. */
+static void test_program_is_printable(void **state)
+{
+	struct vs_offer offer = some_offer(), out;
+	uint8_t data[ROOM];
+
+	(void)state;
+	strcpy(offer.program, "a\x1b[2J\n\xff" "b");
+	size_t len = vs_offer_encode(&offer, data);
+	assert_int_equal(vs_offer_decode(data, len, &out), 0);
+	assert_string_equal(out.program, "a?[2J??b");
+
+	strcpy(offer.program, "");
+	len = vs_offer_encode(&offer, data);
+	assert_int_equal(vs_offer_decode(data, len, &out), 0);
+	assert_string_equal(out.program, "");
+	vs_put_be16(find_tlv(data, len, VS_TLV_PROGRAM) + 2, VS_PROGRAM_MAX + 1);
+	memset(data + len, 'x', VS_PROGRAM_MAX + 1);
+	assert_int_equal(vs_offer_decode(data, len + VS_PROGRAM_MAX + 1, &out), -EBADMSG);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_choose_cipher),
+		cmocka_unit_test(test_choose_limits),
+		cmocka_unit_test(test_fit),
+		cmocka_unit_test(test_offer_round_trip),
+		cmocka_unit_test(test_params_round_trip),
+		cmocka_unit_test(test_structure),
+		cmocka_unit_test(test_wrong_length),
+		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_program_is_printable),
+	};
+
+	return cmocka_run_group_tests_name("params", tests, NULL, NULL);
+}

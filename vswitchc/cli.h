@@ -1,0 +1,13 @@
+/* The verbs of vswitchc; main.c has their table. Each returns an exit code (io/cli.h). */
+#ifndef VSWITCHC_CLI_H
+#define VSWITCHC_CLI_H
+
+#include "io/cli.h"
+
+int vs_verb_run(const struct vs_cli_args *args);
+int vs_verb_check(const struct vs_cli_args *args);
+int vs_verb_keygen(const struct vs_cli_args *args);
+int vs_verb_status(const struct vs_cli_args *args);
+int vs_verb_config_help(const struct vs_cli_args *args);
+
+#endif

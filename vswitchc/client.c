@@ -1,0 +1,406 @@
+#include "vswitchc/client.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "io/cli.h"
+#include "io/key.h"
+#include "io/random.h"
+#include "io/tap.h"
+#include "vswitchc/client_state.h"
+
+/* A client moves the frames of one PC: what is in flight to and from its own applications. */
+#define POOL_BYTES (64u << 20)
+#define MAC_ENTRIES 1024
+
+/* --- State as people see it --- */
+
+void client_complain(struct client *client, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(client->last_error, sizeof(client->last_error), fmt, ap);
+	va_end(ap);
+	VS_LOG_LIMITED(VS_LOG_WARN, "%s", client->last_error);
+}
+
+void client_set_up(struct client *client, bool up)
+{
+	const struct vs_link *link = vs_wport_link(client->server);
+	char text[VS_ADDR_TEXT_MAX];
+	if (client->up == up)
+		return;
+	client->up = up;
+	client->since_usec = vs_loop_now(client->loop);
+	vs_wport_set_up(client->server, up);
+	if (!up) {
+		vs_info("the link is down");
+		return;
+	}
+	client->last_error[0] = '\0';
+	vs_info("connected to %s, %s", vs_addr_format(&vs_link_path(link)->peer, text),
+		vs_cipher_name(vs_link_params(link)->cipher));
+}
+
+/* --- Control socket --- */
+
+static json_t *drops_json(const struct client *client)
+{
+	struct vs_worker_stats worker;
+	struct vs_bridge_stats bridge;
+	const struct vs_drops *link = vs_link_drops(vs_wport_link(client->server));
+	json_t *object = json_object();
+	vs_worker_stats(client->worker, &worker);
+	vs_bridge_stats(vs_worker_bridge(client->worker), vs_loop_now(client->loop), &bridge);
+	for (int i = 0; i < VS_DROP_COUNT; i++) {
+		uint64_t n = worker.drops.count[i] + bridge.drops.count[i] + link->count[i] +
+			     client->handshake_drops.count[i];
+		if (n)
+			json_object_set_new(object, vs_drop_name((enum vs_drop)i), json_integer((json_int_t)n));
+	}
+	return object;
+}
+
+static void add_link_status(json_t *status, const struct client *client, uint64_t now)
+{
+	const struct vs_link *link = vs_wport_link(client->server);
+	struct vs_link_stats stats;
+	char text[VS_ADDR_TEXT_MAX];
+	vs_link_stats(link, now, &stats);
+	json_object_set_new(status, "address", json_string(vs_addr_format(&vs_link_path(link)->peer, text)));
+	json_object_set_new(status, "cipher", json_string(stats.cipher));
+	json_object_set_new(status, "rtt_usec", json_integer((json_int_t)stats.srtt_usec));
+	json_object_set_new(status, "loss", json_real((double)stats.loss_q16 / 65536.0));
+	json_object_set_new(status, "datagram", json_integer(stats.datagram));
+	json_object_set_new(status, "rx_bytes", json_integer((json_int_t)stats.rx_bytes));
+	json_object_set_new(status, "tx_bytes", json_integer((json_int_t)stats.tx_bytes));
+	json_object_set_new(status, "rx_frames", json_integer((json_int_t)stats.rx_frames));
+	json_object_set_new(status, "tx_frames", json_integer((json_int_t)stats.tx_frames));
+	json_object_set_new(status, "retransmitted", json_integer((json_int_t)stats.arq_tx.retransmitted));
+	json_object_set_new(status, "congestion", json_string(stats.congestion));
+	json_object_set_new(status, "congestion_state", json_string(stats.congestion_state));
+	json_object_set_new(status, "bandwidth_bps", json_integer((json_int_t)stats.bandwidth_bps));
+	json_object_set_new(status, "window_bytes", json_integer((json_int_t)stats.window_bytes));
+	json_object_set_new(status, "queue_delay_usec", json_integer((json_int_t)stats.queue.delay_usec));
+	json_object_set_new(status, "moves", json_integer((json_int_t)stats.moves));
+	json_object_set_new(status, "handshakes", json_integer((json_int_t)stats.handshakes));
+}
+
+static json_t *status_json(const struct client *client)
+{
+	uint64_t now = vs_loop_now(client->loop);
+	char key[VS_KEY_TEXT_SIZE], mac[VS_MAC_TEXT_SIZE], server[VS_ENDPOINT_TEXT_MAX];
+	json_t *status = json_pack(
+		"{s:s, s:f, s:s, s:f, s:s, s:s, s:s, s:s}", "version", VS_VERSION, "uptime_sec",
+		(double)vs_time_since(now, client->started_usec) / (double)VS_SEC, "state",
+		client->up ? "connected" : "connecting", "since_sec",
+		(double)vs_time_since(now, client->since_usec) / (double)VS_SEC, "server",
+		vs_endpoint_format(vs_targets_wanted(&client->targets), 0, server), "device",
+		client->config.tap.device, "mac", vs_mac_format(&client->mac, mac), "public_key",
+		vs_key_format(client->public_key, key));
+	if (client->up)
+		add_link_status(status, client, now);
+	if (client->last_error[0])
+		json_object_set_new(status, "last_error", json_string(client->last_error));
+	json_object_set_new(status, "drops", drops_json(client));
+	return status;
+}
+
+static json_t *control(json_t *request, void *arg)
+{
+	const char *verb = json_string_value(json_object_get(request, "verb"));
+	if (verb && strcmp(verb, "status") == 0)
+		return status_json(arg);
+	return vs_control_refuse("no verb '%s'", verb ? verb : "");
+}
+
+/* --- Start --- */
+
+/* The MAC address that the device gets: the one configured, else one made from the key, the same at each start. */
+static struct vs_mac mac_of(const struct vs_client_config *config, const uint8_t public_key[VS_KEY_SIZE])
+{
+	static const struct vs_mac unset;
+	uint8_t digest[VS_HASH_SIZE];
+	struct vs_mac mac = config->tap.mac;
+	if (memcmp(&mac, &unset, sizeof(mac)) != 0)
+		return mac;
+	struct iovec part = { .iov_base = (void *)(uintptr_t)public_key, .iov_len = VS_KEY_SIZE };
+	vs_crypto_default()->sha256(digest, &part, 1);
+	vs_tap_mac_from_key(digest, &mac);
+	return mac;
+}
+
+static struct vs_addr any_address(int family, uint16_t port)
+{
+	struct vs_addr addr = { 0 };
+	int err = vs_addr_parse(family == AF_INET6 ? "::" : "0.0.0.0", port, &addr);
+	(void)err;
+	return addr;
+}
+
+static int grant(const struct vs_client_config *config, struct vs_grants *grants)
+{
+	uint8_t public_key[VS_KEY_SIZE];
+	struct vs_tap_config tap = config->tap;
+	int err = vs_key_public(public_key, config->identity.private_key);
+	if (err < 0)
+		return err;
+	tap.mac = mac_of(config, public_key);
+	struct vs_addr any4 = any_address(AF_INET, (uint16_t)config->local_port);
+	struct vs_addr any6 = any_address(AF_INET6, (uint16_t)config->local_port);
+	if ((err = vs_grants_add_tap(grants, "tap", &tap)) < 0 ||
+	    (err = vs_grants_add_bind(grants, &any4, config->fwmark, config->bind_interface)) < 0 ||
+	    (err = vs_grants_add_bind(grants, &any6, config->fwmark, config->bind_interface)) < 0)
+		return err;
+	if (config->log.way == VS_LOG_FILE) {
+		memcpy(grants->log_file, config->log.file, sizeof(grants->log_file));
+		grants->log_max_days = config->log.max_days;
+	}
+	return 0;
+}
+
+static int open_tap(struct client *client, struct vs_daemon *daemon)
+{
+	struct vs_fault fault;
+	struct vs_port_config config = VS_PORT_CONFIG_DEFAULT;
+	int fd = vs_broker_open_tap(daemon->broker, "tap", &fault);
+	if (fd < 0) {
+		vs_error("%s", fault.text);
+		return fd;
+	}
+	snprintf(config.name, sizeof(config.name), "%s", client->config.tap.device);
+	return vs_worker_add_tap(client->worker, fd, client->config.tap.mtu, &config, client, &client->tap);
+}
+
+static int bind_socket(struct client *client, struct vs_daemon *daemon, int family, struct vs_fault *fault)
+{
+	struct vs_grant_bind bind = {
+		.addr = any_address(family, (uint16_t)client->config.local_port),
+		.fwmark = client->config.fwmark,
+	};
+	memcpy(bind.interface, client->config.bind_interface, sizeof(bind.interface));
+	return vs_broker_bind_udp(daemon->broker, &bind, fault);
+}
+
+static int open_carrier(struct client *client, struct vs_daemon *daemon)
+{
+	struct vs_fault fault4, fault6;
+	int fd4 = bind_socket(client, daemon, AF_INET, &fault4);
+	int fd6 = bind_socket(client, daemon, AF_INET6, &fault6);
+	/* A host without one of the two versions is common; without both there is no way to the server. */
+	if (fd4 < 0 && (fd6 < 0 || fd4 != -EAFNOSUPPORT)) {
+		vs_error("%s", fault4.text);
+		return fd4;
+	}
+	if (fd6 < 0)
+		vs_debug("no IPv6: %s", fault6.text);
+	int err = vs_worker_open_udp(client->worker, VS_MAX(fd4, -1), VS_MAX(fd6, -1), true);
+	if (err < 0)
+		vs_error("UDP socket: %s", strerror(-err));
+	return err;
+}
+
+static int add_link(struct client *client)
+{
+	struct vs_port_config config = VS_PORT_CONFIG_DEFAULT;
+	struct vs_link_config link = {
+		.crypto = vs_crypto_default(),
+		.queue = VS_QUEUE_CONFIG_DEFAULT,
+		.datagram_max = VS_DATAGRAM_MAX,
+		.initiator = true,
+	};
+	snprintf(config.name, sizeof(config.name), "server");
+	return vs_worker_add_link(client->worker, &link, &config, client, &client->server);
+}
+
+static void tap_gone(void *arg, struct vs_wport *port, int error)
+{
+	struct client *client = arg;
+	(void)port;
+	vs_error("TAP device %s is gone: %s", client->config.tap.device, strerror(error));
+	client->exit_code = VS_EXIT_FAILURE;
+	vs_worker_remove(client->worker, client->tap);
+	client->tap = NULL;
+	vs_loop_stop(client->loop);
+}
+
+static int open_worker(struct client *client)
+{
+	struct vs_worker_config config = { .bridge = VS_BRIDGE_CONFIG_DEFAULT, .pool_bytes = POOL_BYTES };
+	struct vs_worker_handler handler = {
+		.handshake = client_handshake,
+		.link_events = client_link_events,
+		.tap_gone = tap_gone,
+		.carrier_error = client_carrier_error,
+		.arg = client,
+	};
+	config.bridge.mac_entries = MAC_ENTRIES;
+	config.bridge.ports_max = 2;
+	config.bridge.hash_seed = vs_random_u64();
+	client->worker = vs_worker_new(client->loop, &config, &handler);
+	client->offload = client->worker ? vs_offload_new(client->loop, "handshake", 4) : NULL;
+	return client->offload ? 0 : -ENOMEM;
+}
+
+static void on_signal(void *arg, int number)
+{
+	struct client *client = arg;
+	if (number == SIGHUP) {
+		vs_warn("a client takes up changes of its file when it is started again");
+		return;
+	}
+	vs_info("stopping on signal %d", number);
+	vs_loop_stop(client->loop);
+}
+
+static void on_watchdog(void *arg, uint64_t now)
+{
+	struct client *client = arg;
+	vs_notify_alive(&client->daemon->notify);
+	vs_timer_set(&client->watchdog, now + client->daemon->notify.watchdog_usec);
+}
+
+static int open_all(struct client *client, struct vs_daemon *daemon)
+{
+	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
+	struct vs_log_opener log_opener = vs_broker_log_opener(daemon->broker);
+	struct vs_fault fault;
+	int err;
+	client->loop = vs_loop_new();
+	if (!client->loop)
+		return -errno;
+	client->signals = vs_signals_new(client->loop, numbers, VS_ARRAY_SIZE(numbers), on_signal, client);
+	if (!client->signals)
+		return -errno;
+	if ((err = vs_logsink_open(&client->config.log, "vswitchc", &log_opener)) < 0 ||
+	    (err = vs_timer_init(&client->watchdog, client->loop, on_watchdog, client)) < 0)
+		return err;
+	client->has_watchdog = true;
+	if ((err = vs_netif_open(&client->netif, &fault)) < 0) {
+		vs_error("%s", fault.text);
+		return err;
+	}
+	if ((err = open_worker(client)) < 0 || (err = open_carrier(client, daemon)) < 0 ||
+	    (err = open_tap(client, daemon)) < 0 || (err = add_link(client)) < 0 ||
+	    (err = client_dial_init(client)) < 0)
+		return err;
+	if (daemon->control_fd >= 0) {
+		client->control = vs_control_server_new(client->loop, daemon->control_fd, control, client);
+		if (!client->control)
+			return -errno;
+	}
+	err = vs_broker_tap_up(daemon->broker, "tap", &fault);
+	if (err < 0)
+		vs_error("%s", fault.text);
+	return 0;
+}
+
+static void close_all(struct client *client)
+{
+	if (client->worker && client->server) {
+		vs_link_close(vs_wport_link(client->server), VS_CLOSE_SHUTDOWN);
+		vs_worker_remove(client->worker, client->server);
+	}
+	vs_control_server_free(client->control);
+	vs_offload_free(client->offload);
+	client_dial_fini(client);
+	vs_worker_free(client->worker);
+	vs_netif_close(client->netif);
+	if (client->has_watchdog)
+		vs_timer_fini(&client->watchdog);
+	vs_signals_free(client->signals);
+	vs_loop_free(client->loop);
+}
+
+/* The network process. */
+static int network(struct vs_daemon *daemon, void *arg)
+{
+	struct client *client = arg;
+	client->daemon = daemon;
+	client->broker = daemon->broker;
+	int err = open_all(client, daemon);
+	if (err < 0) {
+		client->exit_code = VS_EXIT_FAILURE;
+	} else {
+		client->started_usec = client->since_usec = vs_loop_now(client->loop);
+		vs_info("vswitchc " VS_VERSION " started, device %s", client->config.tap.device);
+		vs_notify_ready(&daemon->notify, "dialling");
+		if (daemon->notify.watchdog_usec)
+			on_watchdog(client, vs_loop_now(client->loop));
+		client_dial(client);
+		if (vs_loop_run(client->loop) < 0)
+			client->exit_code = VS_EXIT_FAILURE;
+		vs_notify_stopping(&daemon->notify);
+	}
+	close_all(client);
+	return client->exit_code;
+}
+
+/* In the broker: what a file that has changed grants. */
+static int on_grant(void *arg, const char *text, size_t len, struct vs_grants *grants)
+{
+	struct client *client = arg;
+	struct vs_client_config config;
+	struct vs_complaints complaints;
+	vs_complaints_init(&complaints, client->config_path);
+	int err = vs_client_config_parse(&config, client->config_path, text, len, &vs_opener_direct, &complaints);
+	if (err == 0)
+		err = grant(&config, grants);
+	vs_client_config_fini(&config);
+	return err;
+}
+
+static int run(struct client *client)
+{
+	struct vs_grants *grants = calloc(1, sizeof(*grants));
+	int code = VS_EXIT_FAILURE;
+	int err = grants ? grant(&client->config, grants) : -ENOMEM;
+	if (err < 0) {
+		vs_error("%s: %s", client->config_path, strerror(-err));
+	} else {
+		err = vs_key_public(client->public_key, client->config.identity.private_key);
+		client->mac = grants->taps[0].tap.mac;
+		struct vs_daemon_spec spec = {
+			.program = "vswitchc",
+			.config_path = client->config_path,
+			.user = client->config.user,
+			.control_path = client->config.control,
+			.grants = grants,
+			.grant = on_grant,
+			.grant_arg = client,
+		};
+		code = vs_daemon_run(&spec, network, client);
+	}
+	free(grants);
+	return code;
+}
+
+int vs_client_run(const struct vs_client_options *options)
+{
+	struct vs_complaints complaints;
+	struct client *client = calloc(1, sizeof(*client));
+	int code = VS_EXIT_FAILURE;
+	if (!client)
+		return code;
+	client->config_path = options->config_path;
+	vs_complaints_init(&complaints, options->config_path);
+	int err = vs_client_config_load(&client->config, options->config_path, &vs_opener_direct, &complaints);
+	vs_complaints_print(&complaints, stderr);
+	if (err == 0) {
+		err = vs_logsink_open(&client->config.log, "vswitchc", &vs_log_opener_direct);
+		if (err < 0)
+			vs_error("log: %s", strerror(-err));
+		else
+			code = run(client);
+	}
+	vs_client_config_fini(&client->config);
+	vs_wipe(client, sizeof(*client));
+	free(client);
+	vs_logsink_close();
+	return code;
+}

@@ -1,0 +1,379 @@
+/* Keeping the link to the server: names and addresses, handshakes, and what to do when the link goes.
+ *
+ * The link watches the server (keepalive) and asks for a handshake when its keys are old or nothing comes back; the
+ * initiator makes attempts until one is answered; each attempt goes to the next address. An attempt to renew keys of a
+ * link that works goes where the link goes. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "io/random.h"
+#include "link/control.h"
+#include "vswitchc/client_state.h"
+
+/* After all names have failed to resolve. */
+#define RESOLVE_AGAIN VS_SEC
+/* Handshakes that ICMP errors may trigger. */
+#define REFUSED_INTERVAL VS_SEC
+/* The way to the server is looked at this often. */
+#define ROUTE_INTERVAL (5 * VS_SEC)
+
+struct task {
+	struct vs_offload_job job; /* first */
+	struct vs_handshake_job handshake;
+	struct client *client;
+	struct vs_path path;
+};
+
+static void set_timer(struct client *client)
+{
+	uint64_t deadline = vs_initiator_deadline(client->initiator);
+	if (deadline != VS_NEVER)
+		deadline = VS_MAX(deadline, client->not_before_usec);
+	if (client->lookup)
+		deadline = VS_NEVER;
+	else if (deadline != VS_NEVER)
+		deadline = VS_MAX(deadline, client->resolve_from_usec);
+	vs_timer_set(&client->dial_timer, deadline);
+}
+
+void client_dial(struct client *client)
+{
+	vs_initiator_start(client->initiator, vs_loop_now(client->loop));
+	set_timer(client);
+}
+
+/* --- The way to the server --- */
+
+static void check_route(struct client *client, const struct vs_addr *to, uint64_t now)
+{
+	struct vs_netif_path path;
+	struct vs_fault fault;
+	char text[VS_ADDR_TEXT_MAX];
+	if (now < client->route_checked_usec + ROUTE_INTERVAL)
+		return;
+	client->route_checked_usec = now;
+	if (vs_netif_path_to(client->netif, to, client->config.fwmark, client->config.bind_interface, &path, &fault) < 0)
+		return;
+	bool through = strcmp(path.interface, client->config.tap.device) == 0;
+	if (through && !client->through_tap) {
+		vs_addr_format(to, text);
+		client_complain(client,
+				"the route to the server %s leads through %s, the device that the server feeds: set "
+				"bind_interface or fwmark, or add a route to the server by your real gateway",
+				text, path.interface);
+	}
+	client->through_tap = through;
+}
+
+/* --- Attempts --- */
+
+static void run_task(struct vs_offload_job *job)
+{
+	vs_handshake_job_run(&((struct task *)job)->handshake);
+}
+
+static void task_done(struct vs_offload_job *job, int status);
+
+static struct task *new_task(struct client *client)
+{
+	struct task *task = calloc(1, sizeof(*task));
+	if (!task)
+		return NULL;
+	task->job.run = run_task;
+	task->job.done = task_done;
+	task->client = client;
+	return task;
+}
+
+static void free_task(struct task *task)
+{
+	vs_handshake_job_wipe(&task->handshake);
+	free(task);
+}
+
+static void submit(struct task *task)
+{
+	/* One job at a time is outstanding, so there is always room. */
+	if (vs_offload_submit(task->client->offload, &task->job) < 0)
+		task_done(&task->job, -ECANCELED);
+}
+
+static uint64_t unix_usec(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec * VS_SEC + (uint64_t)ts.tv_nsec / 1000;
+}
+
+/* The index of an attempt that was not answered is given back when the next one starts. */
+static bool renew_index(struct client *client)
+{
+	if (client->pending_index != CLIENT_NO_INDEX)
+		vs_worker_drop_index(client->worker, client->pending_index);
+	client->pending_index = CLIENT_NO_INDEX;
+	return vs_worker_take_index(client->worker, client->server, &client->pending_index) == 0;
+}
+
+static void attempt(struct client *client, const struct vs_addr *to, uint64_t now)
+{
+	uint8_t random[VS_INITIATOR_RANDOM];
+	char text[VS_ADDR_TEXT_MAX];
+	struct task *task = new_task(client);
+	check_route(client, to, now);
+	if (!task || !renew_index(client)) {
+		free(task);
+		vs_timer_set(&client->dial_timer, now + VS_SEC);
+		return;
+	}
+	task->path.peer = client->target = *to;
+	vs_random(random, sizeof(random));
+	if (vs_initiator_output(client->initiator, now, unix_usec(), client->pending_index, random, &task->handshake)) {
+		vs_debug("dialling %s", vs_addr_format(to, text));
+		submit(task);
+	} else {
+		free_task(task);
+	}
+	vs_wipe(random, sizeof(random));
+	set_timer(client);
+}
+
+static void resolved(void *arg, const char *error, const struct vs_addr *addrs, size_t n)
+{
+	struct client *client = arg;
+	const struct vs_endpoint *server = vs_targets_wanted(&client->targets);
+	client->lookup = NULL;
+	if (n == 0) {
+		client_complain(client, "server '%s': %s", server->host, error);
+		client->resolve_from_usec = vs_loop_now(client->loop) + RESOLVE_AGAIN;
+	}
+	vs_targets_resolved(&client->targets, addrs, n);
+	set_timer(client);
+}
+
+static void resolve(struct client *client, uint64_t now)
+{
+	const struct vs_endpoint *server = vs_targets_wanted(&client->targets);
+	int err = vs_lookup_start(client->loop, server->host, server->port, resolved, client, &client->lookup);
+	if (err < 0) {
+		client->lookup = NULL;
+		client_complain(client, "server '%s': %s", server->host, strerror(-err));
+		client->resolve_from_usec = now + RESOLVE_AGAIN;
+		vs_targets_resolved(&client->targets, NULL, 0);
+	}
+	set_timer(client);
+}
+
+/* Whether the server was heard so recently that the handshake is only about new keys. */
+static bool link_works(const struct client *client, uint64_t now)
+{
+	struct vs_link_stats stats;
+	if (!client->up)
+		return false;
+	vs_link_stats(vs_wport_link(client->server), now, &stats);
+	return stats.heard_usec_ago < 2 * vs_link_params(vs_wport_link(client->server))->keepalive_usec;
+}
+
+static void on_dial_timer(void *arg, uint64_t now)
+{
+	struct client *client = arg;
+	struct vs_addr to;
+	if (client->lookup || vs_initiator_deadline(client->initiator) > now || client->not_before_usec > now) {
+		set_timer(client);
+		return;
+	}
+	if (link_works(client, now))
+		attempt(client, &vs_link_path(vs_wport_link(client->server))->peer, now);
+	else if (vs_targets_next(&client->targets, &to))
+		attempt(client, &to, now);
+	else
+		resolve(client, now);
+}
+
+/* --- Answers --- */
+
+static void install_session(struct client *client, struct vs_initiator_result *result)
+{
+	struct vs_path path = { .peer = client->target };
+	uint32_t index = client->pending_index;
+	client->pending_index = CLIENT_NO_INDEX;
+	vs_link_set_path(vs_wport_link(client->server), &path, vs_loop_now(client->loop));
+	int err = vs_wport_install(client->server, &result->keys, &result->params);
+	if (err < 0) {
+		vs_worker_drop_index(client->worker, index);
+		client_complain(client, "new session: %s", strerror(-err));
+		client_dial(client);
+	}
+	vs_targets_restart(&client->targets);
+}
+
+static void task_done(struct vs_offload_job *job, int status)
+{
+	struct task *task = (struct task *)job;
+	struct client *client = task->client;
+	struct vs_initiator_result result;
+	if (status < 0) {
+		free_task(task);
+		return;
+	}
+	switch (vs_initiator_done(client->initiator, &task->handshake, vs_loop_now(client->loop), &result)) {
+	case VS_INITIATOR_SEND:
+		vs_worker_send_raw(client->worker, task->handshake.datagram, task->handshake.len, &task->path);
+		break;
+	case VS_INITIATOR_SESSION:
+		install_session(client, &result);
+		break;
+	default:
+		vs_drop(&client->handshake_drops, result.reason);
+	}
+	vs_wipe(&result, sizeof(result));
+	free_task(task);
+	set_timer(client);
+}
+
+void client_handshake(void *arg, const uint8_t *datagram, size_t len, const struct vs_path *path)
+{
+	struct client *client = arg;
+	enum vs_drop reason;
+	(void)path;
+	struct task *task = new_task(client);
+	if (!task) {
+		vs_drop(&client->handshake_drops, VS_DROP_NO_BUFFER);
+		return;
+	}
+	switch (vs_initiator_input(client->initiator, datagram, len, vs_loop_now(client->loop), &task->handshake,
+				   &reason)) {
+	case VS_INITIATOR_JOB:
+		submit(task);
+		break;
+	case VS_INITIATOR_COOKIE:
+		/* It holds for the address that it came from: the next attempt goes there again. */
+		if (client->targets.resolved && client->targets.next > 0)
+			client->targets.next--;
+		free_task(task);
+		break;
+	default:
+		vs_drop(&client->handshake_drops, reason);
+		free_task(task);
+	}
+	set_timer(client);
+}
+
+/* --- Events --- */
+
+/* How long a server wants to be left alone after it has ended the link. */
+static uint64_t patience(uint8_t reason)
+{
+	switch (reason) {
+	case VS_CLOSE_SHUTDOWN:
+	case VS_CLOSE_ERROR:
+		return 500 * VS_MSEC;
+	case VS_CLOSE_KICKED:
+		return 5 * VS_SEC;
+	default:
+		/* REVOKED, REPLACED: somebody has decided so, or another machine has this key. */
+		return 30 * VS_SEC;
+	}
+}
+
+static void link_ended(struct client *client, uint8_t reason)
+{
+	uint64_t delay = patience(reason);
+	client_complain(client, "the server has ended the link: %s; next attempt in %.1f s",
+			vs_close_reason_text(reason), (double)delay / (double)VS_SEC);
+	vs_link_end(vs_wport_link(client->server));
+	vs_wport_touch(client->server);
+	client_set_up(client, false);
+	vs_initiator_forget(client->initiator);
+	vs_targets_restart(&client->targets);
+	client->not_before_usec = vs_loop_now(client->loop) + delay;
+	client_dial(client);
+}
+
+void client_link_events(void *arg, struct vs_wport *port, unsigned events)
+{
+	struct client *client = arg;
+	(void)port;
+	if (events & VS_LINK_CLOSED) {
+		link_ended(client, vs_link_close_reason(vs_wport_link(client->server)));
+		return;
+	}
+	if (events & VS_LINK_ERROR) {
+		link_ended(client, VS_CLOSE_ERROR);
+		return;
+	}
+	if (events & VS_LINK_UP)
+		client_set_up(client, true);
+	if (events & VS_LINK_TIMED_OUT && client->up) {
+		client_complain(client, "nothing heard from the server for a minute");
+		vs_link_end(vs_wport_link(client->server));
+		vs_wport_touch(client->server);
+		client_set_up(client, false);
+	}
+	if (events & VS_LINK_WANT_HANDSHAKE) {
+		if (!vs_initiator_busy(client->initiator) && !link_works(client, vs_loop_now(client->loop))) {
+			vs_targets_restart(&client->targets);
+			client_complain(client, "no answer from the server: dialling again");
+		}
+		client_dial(client);
+	}
+	if (client->up)
+		check_route(client, &vs_link_path(vs_wport_link(client->server))->peer, vs_loop_now(client->loop));
+}
+
+void client_carrier_error(void *arg, const struct vs_carrier_error *error)
+{
+	struct client *client = arg;
+	uint64_t now = vs_loop_now(client->loop);
+	/* Anybody can forge it, so it is only a hint, and a handshake every second is all that it can cause. */
+	if (error->error != ECONNREFUSED || now < client->refused_usec + REFUSED_INTERVAL)
+		return;
+	client->refused_usec = now;
+	client_dial(client);
+}
+
+/* --- Life --- */
+
+static struct vs_initiator *new_initiator(const struct client *client)
+{
+	struct vs_initiator_config config = { .crypto = vs_crypto_default(), .offer = vs_offer_default() };
+	memcpy(config.private_key, client->config.identity.private_key, VS_KEY_SIZE);
+	memcpy(config.server_key, client->config.server_public_key, VS_KEY_SIZE);
+	memcpy(config.psk, client->config.preshared_key, VS_KEY_SIZE);
+	vs_random(config.offer.link_id, sizeof(config.offer.link_id));
+	config.offer.mtu = (uint16_t)client->config.tap.mtu;
+	config.offer.has_aes = vs_cpu_has_aes();
+	strncpy(config.offer.program, "vswitchc " VS_VERSION, VS_PROGRAM_MAX);
+	struct vs_initiator *initiator = vs_initiator_new(&config);
+	vs_wipe(&config, sizeof(config));
+	return initiator;
+}
+
+int client_dial_init(struct client *client)
+{
+	client->pending_index = CLIENT_NO_INDEX;
+	vs_targets_init(&client->targets, &client->config.server_addr);
+	client->initiator = new_initiator(client);
+	if (!client->initiator) {
+		vs_error("the keys are not usable, or memory is out");
+		return -EINVAL;
+	}
+	int err = vs_timer_init(&client->dial_timer, client->loop, on_dial_timer, client);
+	if (err < 0) {
+		vs_initiator_free(client->initiator);
+		client->initiator = NULL;
+		return err;
+	}
+	return 0;
+}
+
+void client_dial_fini(struct client *client)
+{
+	if (!client->initiator)
+		return;
+	vs_lookup_cancel(client->lookup);
+	vs_timer_fini(&client->dial_timer);
+	vs_initiator_free(client->initiator);
+}

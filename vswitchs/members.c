@@ -1,0 +1,267 @@
+/* Members and their clients: from the configuration's ports to the links that are up. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "link/control.h"
+#include "vswitchs/server_state.h"
+
+/* --- Clients --- */
+
+static const char *peer_text(const struct client *client, char buf[VS_ADDR_TEXT_MAX])
+{
+	return vs_addr_format(&vs_link_path(vs_wport_link(client->port))->peer, buf);
+}
+
+static struct vs_port_config port_config(const struct member *member, const char *name)
+{
+	struct vs_port_config config = VS_PORT_CONFIG_DEFAULT;
+	snprintf(config.name, sizeof(config.name), "%s", name);
+	config.vlan = vs_vlan_config_rule(&member->config.vlans);
+	config.isolated = member->config.vlans.isolate;
+	config.mac_limit = member->config.mac_limit;
+	return config;
+}
+
+static void choose_name(const struct member *member, char name[VS_PORT_NAME_SIZE])
+{
+	const struct vs_porttable *ports = vs_bridge_ports(vs_worker_bridge(member->server->worker));
+	snprintf(name, VS_PORT_NAME_SIZE, "%s", member->config.name);
+	for (unsigned n = 2; vs_porttable_find(ports, name); n++)
+		snprintf(name, VS_PORT_NAME_SIZE, "%s#%u", member->config.name, n);
+}
+
+static struct client *new_client(struct member *member, const struct vs_offer *offer)
+{
+	struct server *server = member->server;
+	struct client *client = calloc(1, sizeof(*client));
+	if (!client)
+		return NULL;
+	client->member = member;
+	client->pending_index = SERVER_NO_INDEX;
+	client->since_usec = vs_loop_now(server->loop);
+	memcpy(client->link_id, offer->link_id, sizeof(client->link_id));
+	choose_name(member, client->name);
+	struct vs_port_config config = port_config(member, client->name);
+	struct vs_link_config link = {
+		.crypto = vs_crypto_default(),
+		.queue = VS_QUEUE_CONFIG_DEFAULT,
+		.datagram_max = VS_DATAGRAM_MAX,
+	};
+	int err = vs_worker_add_link(server->worker, &link, &config, client, &client->port);
+	if (err < 0) {
+		VS_LOG_LIMITED(VS_LOG_WARN, "%s: no room for another client: %s", member->config.name, strerror(-err));
+		free(client);
+		return NULL;
+	}
+	vs_list_append(&member->clients, &client->node);
+	return client;
+}
+
+static void free_client(struct client *client)
+{
+	struct member *member = client->member;
+	if (client->up) {
+		member->up--;
+		member->seen_usec = vs_loop_now(member->server->loop);
+	}
+	if (client->pending_index != SERVER_NO_INDEX)
+		vs_worker_drop_index(member->server->worker, client->pending_index);
+	vs_worker_remove(member->server->worker, client->port);
+	vs_list_remove(&client->node);
+	free(client);
+}
+
+void server_remove_client(struct client *client, uint8_t reason)
+{
+	char peer[VS_ADDR_TEXT_MAX];
+	if (client->up) {
+		vs_info("%s: link to %s ended: %s", client->name, peer_text(client, peer), vs_close_reason_text(reason));
+		vs_link_close(vs_wport_link(client->port), reason);
+	}
+	free_client(client);
+}
+
+/* Makes room among those that have not shown that they are alive. */
+static void bound_unconfirmed(struct member *member)
+{
+	struct client *client, *oldest = NULL;
+	unsigned n = 0;
+	VS_LIST_FOREACH(&member->clients, client, struct client, node) {
+		if (client->up)
+			continue;
+		if (!oldest)
+			oldest = client;
+		n++;
+	}
+	if (n >= SERVER_UNCONFIRMED_MAX)
+		free_client(oldest);
+}
+
+struct client *server_client_for(struct member *member, const struct vs_offer *offer)
+{
+	struct client *client;
+	VS_LIST_FOREACH(&member->clients, client, struct client, node)
+		if (memcmp(client->link_id, offer->link_id, sizeof(client->link_id)) == 0)
+			return client;
+	bound_unconfirmed(member);
+	client = new_client(member, offer);
+	if (client)
+		snprintf(client->program, sizeof(client->program), "%s", offer->program);
+	return client;
+}
+
+unsigned server_kick(struct member *member, uint8_t reason)
+{
+	struct client *client;
+	unsigned n = 0;
+	while ((client = VS_LIST_FIRST(&member->clients, struct client, node))) {
+		n += client->up;
+		server_remove_client(client, reason);
+	}
+	return n;
+}
+
+/* --- Events --- */
+
+/* The newest wins: it is the one that somebody has just started, and the oldest may be a ghost. */
+static void enforce_max_clients(struct member *member, const struct client *newest)
+{
+	struct client *client;
+	VS_LIST_FOREACH(&member->clients, client, struct client, node) {
+		if (member->up <= member->config.max_clients)
+			return;
+		if (!client->up || client == newest)
+			continue;
+		bool silent = false;
+		struct vs_link_stats stats;
+		vs_link_stats(vs_wport_link(client->port), vs_loop_now(member->server->loop), &stats);
+		silent = stats.heard_usec_ago > 3 * member->config.keepalive_usec;
+		if (!silent)
+			VS_LOG_LIMITED(VS_LOG_WARN,
+				       "%s: its key is in use in two places (max_clients = %u): the newer one stays",
+				       member->config.name, member->config.max_clients);
+		server_remove_client(client, VS_CLOSE_REPLACED);
+	}
+}
+
+static void client_up(struct client *client)
+{
+	struct member *member = client->member;
+	char peer[VS_ADDR_TEXT_MAX];
+	client->up = true;
+	client->since_usec = vs_loop_now(member->server->loop);
+	member->up++;
+	member->connections++;
+	vs_wport_set_up(client->port, true);
+	vs_info("%s: link to %s is up, %s (%s)", client->name, peer_text(client, peer),
+		vs_cipher_name(vs_link_params(vs_wport_link(client->port))->cipher), client->program);
+	enforce_max_clients(member, client);
+}
+
+static void client_lost(struct client *client, const char *why)
+{
+	char peer[VS_ADDR_TEXT_MAX];
+	if (client->up)
+		vs_info("%s: link to %s lost: %s", client->name, peer_text(client, peer), why);
+	free_client(client);
+}
+
+void server_link_events(void *arg, struct vs_wport *port, unsigned events)
+{
+	struct client *client = vs_wport_user(port);
+	char peer[VS_ADDR_TEXT_MAX];
+	(void)arg;
+	if (events & VS_LINK_CLOSED) {
+		client_lost(client, vs_close_reason_text(vs_link_close_reason(vs_wport_link(port))));
+		return;
+	}
+	if (events & VS_LINK_ERROR) {
+		VS_LOG_LIMITED(VS_LOG_WARN, "%s: the client has broken the protocol", client->name);
+		client_lost(client, "protocol error");
+		return;
+	}
+	if (events & VS_LINK_TIMED_OUT) {
+		client_lost(client, "nothing heard for a minute");
+		return;
+	}
+	if (events & VS_LINK_UP && !client->up)
+		client_up(client);
+	else if (events & VS_LINK_MOVED)
+		VS_LOG_LIMITED(VS_LOG_INFO, "%s: the client is now at %s", client->name, peer_text(client, peer));
+}
+
+/* --- Members --- */
+
+int server_add_member(struct server *server, const struct vs_server_port_config *config)
+{
+	struct member *member = calloc(1, sizeof(*member));
+	if (!member) {
+		vs_error("[port %s]: %s", config->name, strerror(ENOMEM));
+		return -ENOMEM;
+	}
+	member->server = server;
+	member->config = *config;
+	vs_list_init(&member->clients);
+	/* A client that has lost its state dials with a new link id while its old link is still there: one more each. */
+	int err = vs_responder_set_peer(server->responder, config->public_key, config->preshared_key,
+					(uintptr_t)member, config->max_clients + SERVER_UNCONFIRMED_MAX);
+	if (err < 0) {
+		vs_error("[port %s]: %s", config->name, strerror(-err));
+		vs_wipe(member, sizeof(*member));
+		free(member);
+		return err;
+	}
+	vs_list_append(&server->members, &member->node);
+	return 0;
+}
+
+void server_remove_member(struct member *member, uint8_t reason)
+{
+	vs_responder_remove_peer(member->server->responder, member->config.public_key);
+	server_kick(member, reason);
+	vs_list_remove(&member->node);
+	vs_wipe(member, sizeof(*member));
+	free(member);
+}
+
+struct member *server_find_member(const struct server *server, const char *name)
+{
+	struct member *member;
+	VS_LIST_FOREACH(&server->members, member, struct member, node)
+		if (strcmp(member->config.name, name) == 0)
+			return member;
+	return NULL;
+}
+
+static void reconfigure_ports(struct member *member)
+{
+	struct vs_bridge *bridge = vs_worker_bridge(member->server->worker);
+	uint64_t now = vs_loop_now(member->server->loop);
+	struct client *client;
+	VS_LIST_FOREACH(&member->clients, client, struct client, node) {
+		struct vs_port_config config = port_config(member, client->name);
+		int err = vs_bridge_port_configure(bridge, vs_wport_id(client->port), &config, now);
+		if (err < 0)
+			vs_error("%s: %s", client->name, strerror(-err));
+	}
+}
+
+void server_change_member(struct member *member, const struct vs_server_port_config *config)
+{
+	uint64_t diff = vs_server_port_diff(&member->config, config);
+	bool ends = diff & ~VS_PORT_LIVE_MASK;
+	if (diff & UINT64_C(1) << VS_PORT_PUBLIC_KEY)
+		vs_responder_remove_peer(member->server->responder, member->config.public_key);
+	if (ends)
+		server_kick(member, diff & UINT64_C(1) << VS_PORT_PUBLIC_KEY ? VS_CLOSE_REVOKED : VS_CLOSE_SHUTDOWN);
+	member->config = *config;
+	int err = vs_responder_set_peer(member->server->responder, config->public_key, config->preshared_key,
+					(uintptr_t)member, config->max_clients + SERVER_UNCONFIRMED_MAX);
+	if (err < 0)
+		vs_error("[port %s]: %s", config->name, strerror(-err));
+	reconfigure_ports(member);
+	enforce_max_clients(member, NULL);
+}

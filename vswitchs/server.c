@@ -1,0 +1,345 @@
+#include "vswitchs/server.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "io/cli.h"
+#include "io/key.h"
+#include "io/random.h"
+#include "io/tap.h"
+#include "vswitchs/server_state.h"
+
+/* --- What the broker may do --- */
+
+/* A stable MAC address for a [tap NAME]: of the server's key and the name. */
+static struct vs_mac mac_of(const struct vs_server_tap_config *tap, const uint8_t public_key[VS_KEY_SIZE])
+{
+	static const struct vs_mac unset;
+	uint8_t digest[VS_HASH_SIZE];
+	struct vs_mac mac = tap->tap.mac;
+	if (memcmp(&mac, &unset, sizeof(mac)) != 0)
+		return mac;
+	struct iovec parts[] = {
+		{ .iov_base = (void *)(uintptr_t)public_key, .iov_len = VS_KEY_SIZE },
+		{ .iov_base = (void *)(uintptr_t)tap->name, .iov_len = strlen(tap->name) },
+	};
+	vs_crypto_default()->sha256(digest, parts, VS_ARRAY_SIZE(parts));
+	vs_tap_mac_from_key(digest, &mac);
+	return mac;
+}
+
+/* The addresses to listen on: those configured, else all of both IP versions. */
+static size_t listen_addresses(const struct vs_server_config *config, struct vs_addr out[VS_LIST_MAX])
+{
+	static const char *const all[] = { "0.0.0.0", "::" };
+	size_t n = 0;
+	for (unsigned i = 0; i < config->bind_addr.n; i++) {
+		out[n] = config->bind_addr.item[i];
+		if (out[n].sa.sa_family == AF_INET6)
+			out[n].in6.sin6_port = htons((uint16_t)config->bind_port);
+		else
+			out[n].in.sin_port = htons((uint16_t)config->bind_port);
+		n++;
+	}
+	for (size_t i = 0; i < VS_ARRAY_SIZE(all) && !config->bind_addr.n; i++)
+		if (vs_addr_parse(all[i], (uint16_t)config->bind_port, &out[n]) == 0)
+			n++;
+	return n;
+}
+
+static int grant(const struct vs_server_config *config, struct vs_grants *grants)
+{
+	uint8_t public_key[VS_KEY_SIZE];
+	struct vs_addr listen[VS_LIST_MAX];
+	int err = vs_key_public(public_key, config->identity.private_key);
+	for (size_t i = 0; i < config->n_taps && err == 0; i++) {
+		struct vs_tap_config tap = config->taps[i].tap;
+		tap.mac = mac_of(&config->taps[i], public_key);
+		err = vs_grants_add_tap(grants, config->taps[i].name, &tap);
+	}
+	size_t n = listen_addresses(config, listen);
+	for (size_t i = 0; i < n && err == 0; i++)
+		err = vs_grants_add_bind(grants, &listen[i], 0, "");
+	if (config->identity.private_key_file[0] && err == 0)
+		err = vs_grants_add_file(grants, config->identity.private_key_file);
+	if (config->log.way == VS_LOG_FILE) {
+		memcpy(grants->log_file, config->log.file, sizeof(grants->log_file));
+		grants->log_max_days = config->log.max_days;
+	}
+	return err;
+}
+
+struct context {
+	struct server server;
+	struct vs_daemon *daemon;
+	struct vs_signals *signals;
+	struct vs_timer watchdog;
+	bool has_watchdog;
+};
+
+/* In the broker: what a file that has changed grants. The key file is granted even where the rest is refused, so that
+ * the network process can read all of it and say what is wrong. */
+static int on_grant(void *arg, const char *text, size_t len, struct vs_grants *grants)
+{
+	struct context *context = arg;
+	struct vs_server_config config;
+	struct vs_complaints complaints;
+	vs_complaints_init(&complaints, context->server.config_path);
+	int err = vs_server_config_parse(&config, context->server.config_path, text, len, &vs_opener_direct,
+					 &complaints);
+	if (err == 0)
+		err = grant(&config, grants);
+	else if (config.identity.private_key_file[0])
+		err = vs_grants_add_file(grants, config.identity.private_key_file) < 0 ? -ENOMEM : -EINVAL;
+	vs_server_config_fini(&config);
+	return err;
+}
+
+/* --- Opening --- */
+
+/* One socket a version: the carrier serves one of each. */
+static int open_carrier(struct server *server)
+{
+	int fds[2] = { -1, -1 };
+	bool explicit = server->config.bind_addr.n > 0;
+	struct vs_addr listen[VS_LIST_MAX];
+	size_t n = listen_addresses(&server->config, listen);
+	struct vs_fault fault = { "no address to listen on" };
+	int err = -EADDRNOTAVAIL;
+	for (size_t i = 0; i < n; i++) {
+		int *fd = &fds[listen[i].sa.sa_family == AF_INET6];
+		struct vs_grant_bind bind = { .addr = listen[i] };
+		if (*fd >= 0)
+			continue;
+		*fd = vs_broker_bind_udp(server->broker, &bind, &fault);
+		if (*fd >= 0) {
+			server->listen[server->n_listen++] = listen[i];
+			continue;
+		}
+		err = *fd;
+		*fd = -1;
+		/* A host without IPv6 is no error unless an IPv6 address was asked for. */
+		if (explicit || err != -EAFNOSUPPORT)
+			break;
+		err = -EADDRNOTAVAIL;
+	}
+	bool enough = fds[0] >= 0 || fds[1] >= 0;
+	if (!enough || (err != -EADDRNOTAVAIL && err != -EAFNOSUPPORT)) {
+		vs_error("%s", fault.text);
+		for (size_t i = 0; i < VS_ARRAY_SIZE(fds); i++)
+			if (fds[i] >= 0)
+				close(fds[i]);
+		return err;
+	}
+	err = vs_worker_open_udp(server->worker, fds[0], fds[1], false);
+	if (err < 0)
+		vs_error("UDP socket: %s", strerror(-err));
+	return err;
+}
+
+static int open_responder(struct server *server)
+{
+	struct vs_responder_config config = VS_RESPONDER_CONFIG_DEFAULT;
+	config.crypto = vs_crypto_default();
+	config.jobs_max = SERVER_HANDSHAKES_MAX;
+	memcpy(config.private_key, server->config.identity.private_key, VS_KEY_SIZE);
+	vs_random(config.cookie_seed, sizeof(config.cookie_seed));
+	server->responder = vs_responder_new(&config);
+	vs_wipe(&config, sizeof(config));
+	server->offload = server->responder ? vs_offload_new(server->loop, "handshake", SERVER_HANDSHAKES_MAX) : NULL;
+	return server->offload ? 0 : -ENOMEM;
+}
+
+static int open_worker(struct server *server)
+{
+	struct vs_worker_config config = {
+		.bridge = VS_BRIDGE_CONFIG_DEFAULT,
+		.pool_bytes = server->config.buffer_max,
+	};
+	struct vs_worker_handler handler = {
+		.handshake = server_handshake,
+		.link_events = server_link_events,
+		.tap_gone = server_tap_gone,
+		.arg = server,
+	};
+	config.bridge.ports_max = VS_PORTS_MAX;
+	config.bridge.mac_entries = server->config.mac_entries;
+	config.bridge.aging_usec = server->config.mac_aging_usec;
+	config.bridge.hash_seed = vs_random_u64();
+	server->worker = vs_worker_new(server->loop, &config, &handler);
+	return server->worker ? 0 : -ENOMEM;
+}
+
+void server_open_log(struct server *server, const struct vs_log_config *config)
+{
+	struct vs_log_opener opener = vs_broker_log_opener(server->broker);
+	int err = vs_logsink_open(config, "vswitchs", &opener);
+	if (err < 0)
+		vs_error("log: %s", strerror(-err));
+}
+
+static int open_ports(struct server *server)
+{
+	int err = 0;
+	for (size_t i = 0; i < server->config.n_ports && err == 0; i++)
+		err = server_add_member(server, &server->config.ports[i]);
+	for (size_t i = 0; i < server->config.n_taps && err == 0; i++)
+		err = server_add_tap(server, &server->config.taps[i]);
+	return err;
+}
+
+/* --- Running --- */
+
+static void on_signal(void *arg, int number)
+{
+	struct context *context = arg;
+	struct server *server = &context->server;
+	if (number == SIGHUP) {
+		vs_notify_reloading(&context->daemon->notify);
+		json_decref(server_reload(server));
+		vs_notify_ready(&context->daemon->notify, NULL);
+		return;
+	}
+	vs_info("stopping on signal %d", number);
+	vs_loop_stop(server->loop);
+}
+
+static void on_watchdog(void *arg, uint64_t now)
+{
+	struct context *context = arg;
+	vs_notify_alive(&context->daemon->notify);
+	vs_timer_set(&context->watchdog, now + context->daemon->notify.watchdog_usec);
+}
+
+static int open_all(struct context *context)
+{
+	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
+	struct server *server = &context->server;
+	int err;
+	server->loop = vs_loop_new();
+	if (!server->loop)
+		return -errno;
+	context->signals = vs_signals_new(server->loop, numbers, VS_ARRAY_SIZE(numbers), on_signal, context);
+	if (!context->signals)
+		return -errno;
+	server_open_log(server, &server->config.log);
+	if ((err = vs_timer_init(&context->watchdog, server->loop, on_watchdog, context)) < 0)
+		return err;
+	context->has_watchdog = true;
+	if ((err = open_worker(server)) < 0 || (err = open_responder(server)) < 0 ||
+	    (err = open_carrier(server)) < 0 || (err = open_ports(server)) < 0)
+		return err;
+	if (context->daemon->control_fd < 0)
+		return 0;
+	server->control = vs_control_server_new(server->loop, context->daemon->control_fd, server_control, server);
+	return server->control ? 0 : -errno;
+}
+
+static void close_all(struct context *context)
+{
+	struct server *server = &context->server;
+	struct member *member;
+	struct server_tap *tap;
+	vs_control_server_free(server->control);
+	VS_LIST_FOREACH(&server->members, member, struct member, node)
+		server_remove_member(member, VS_CLOSE_SHUTDOWN);
+	VS_LIST_FOREACH(&server->taps, tap, struct server_tap, node) {
+		vs_worker_remove(server->worker, tap->port);
+		vs_list_remove(&tap->node);
+		free(tap);
+	}
+	vs_offload_free(server->offload);
+	vs_responder_free(server->responder);
+	vs_worker_free(server->worker);
+	if (context->has_watchdog)
+		vs_timer_fini(&context->watchdog);
+	vs_signals_free(context->signals);
+	vs_loop_free(server->loop);
+}
+
+static void announce(const struct context *context)
+{
+	const struct server *server = &context->server;
+	char text[VS_ADDR_TEXT_MAX];
+	for (size_t i = 0; i < server->n_listen; i++)
+		vs_info("vswitchs " VS_VERSION " listening on %s", vs_addr_format(&server->listen[i], text));
+	vs_notify_ready(&context->daemon->notify, "listening");
+}
+
+/* The network process. */
+static int network(struct vs_daemon *daemon, void *arg)
+{
+	struct context *context = arg;
+	struct server *server = &context->server;
+	int code = VS_EXIT_FAILURE;
+	context->daemon = daemon;
+	server->broker = daemon->broker;
+	int err = open_all(context);
+	if (err == 0) {
+		server->started_usec = vs_loop_now(server->loop);
+		announce(context);
+		if (daemon->notify.watchdog_usec)
+			on_watchdog(context, vs_loop_now(server->loop));
+		code = vs_loop_run(server->loop) < 0 ? VS_EXIT_FAILURE : 0;
+		vs_notify_stopping(&daemon->notify);
+	}
+	close_all(context);
+	vs_server_config_fini(&server->config);
+	return code;
+}
+
+static int run(struct context *context)
+{
+	struct server *server = &context->server;
+	struct vs_grants *grants = calloc(1, sizeof(*grants));
+	int code = VS_EXIT_FAILURE;
+	int err = grants ? grant(&server->config, grants) : -ENOMEM;
+	if (err < 0) {
+		vs_error("%s: %s", server->config_path, strerror(-err));
+	} else {
+		struct vs_daemon_spec spec = {
+			.program = "vswitchs",
+			.config_path = server->config_path,
+			.user = server->config.user,
+			.control_path = server->config.control,
+			.grants = grants,
+			.grant = on_grant,
+			.grant_arg = context,
+		};
+		code = vs_daemon_run(&spec, network, context);
+	}
+	free(grants);
+	return code;
+}
+
+int vs_server_run(const struct vs_server_options *options)
+{
+	struct vs_complaints complaints;
+	struct context *context = calloc(1, sizeof(*context));
+	int code = VS_EXIT_FAILURE;
+	if (!context)
+		return code;
+	struct server *server = &context->server;
+	server->config_path = options->config_path;
+	vs_list_init(&server->members);
+	vs_list_init(&server->taps);
+	vs_complaints_init(&complaints, options->config_path);
+	int err = vs_server_config_load(&server->config, options->config_path, &vs_opener_direct, &complaints);
+	vs_complaints_print(&complaints, stderr);
+	if (err == 0) {
+		err = vs_logsink_open(&server->config.log, "vswitchs", &vs_log_opener_direct);
+		if (err < 0)
+			vs_error("log: %s", strerror(-err));
+		else
+			code = run(context);
+	}
+	vs_server_config_fini(&server->config);
+	vs_wipe(context, sizeof(*context));
+	free(context);
+	vs_logsink_close();
+	return code;
+}

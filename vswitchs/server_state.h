@@ -1,0 +1,126 @@
+/* State of the running server, shared by the files that implement it: server.c (life, signals), members.c (ports and
+ * their clients), accept.c (handshakes), reload.c and status.c. Nobody else includes this.
+ *
+ * A member is a [port NAME] of the configuration; a client is one link that came in under the member's key, and one
+ * port of the switch. A member has at most max_clients clients that are up, and a few that have shaken hands and not
+ * yet sent anything: a session takes effect with its first datagram (link/responder.h). */
+#ifndef VSWITCHS_SERVER_STATE_H
+#define VSWITCHS_SERVER_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "io/broker_client.h"
+#include "io/control.h"
+#include "io/daemon.h"
+#include "io/loop.h"
+#include "io/offload.h"
+#include "io/signals.h"
+#include "io/worker.h"
+#include "link/responder.h"
+#include "vswitchs/schema.h"
+
+/* Clients of one member that have not sent anything yet. The newest push out the oldest. */
+#define SERVER_UNCONFIRMED_MAX 4
+
+/* Handshakes under way at a time. */
+#define SERVER_HANDSHAKES_MAX 256
+
+#define SERVER_NO_INDEX UINT32_MAX
+
+struct member {
+	struct vs_list node; /* of server.members */
+	struct server *server;
+	struct vs_server_port_config config;
+	struct vs_list clients;
+	unsigned up;          /* clients that are up */
+	uint64_t seen_usec;   /* when the last client was last up; 0: never */
+	uint64_t connections; /* since the start */
+};
+
+struct client {
+	struct vs_list node; /* of member.clients, oldest first */
+	struct member *member;
+	struct vs_wport *port;
+	char name[VS_PORT_NAME_SIZE]; /* of the switch's port: the member's, or NAME#2 ... */
+	uint8_t link_id[VS_LINK_ID_SIZE];
+	char program[VS_PROGRAM_MAX + 1];
+	bool up;
+	uint64_t since_usec;
+	uint32_t pending_index; /* taken for a handshake under way; SERVER_NO_INDEX: none */
+};
+
+/* A [tap NAME]. */
+struct server_tap {
+	struct vs_list node; /* of server.taps */
+	struct server *server;
+	struct vs_server_tap_config config;
+	struct vs_wport *port; /* NULL: the device is gone */
+};
+
+struct server {
+	struct vs_server_config config;
+	const char *config_path;
+	struct vs_loop *loop;
+	struct vs_worker *worker;
+	struct vs_responder *responder;
+	struct vs_offload *offload;
+	unsigned handshakes; /* under way */
+	struct vs_control_server *control;
+	struct vs_broker_client *broker;
+	struct vs_list members, taps;
+	struct vs_addr listen[VS_LIST_MAX];
+	size_t n_listen;
+	struct vs_drops handshake_drops;
+	uint64_t started_usec;
+	uint64_t accepted;
+};
+
+/* --- members.c ------------------------------------------------------------------------------------------------------ */
+
+/* 0 or -errno, logged. */
+int server_add_member(struct server *server, const struct vs_server_port_config *config) VS_MUST_CHECK;
+/* Ends its links for a reason of enum vs_close_reason. */
+void server_remove_member(struct member *member, uint8_t reason);
+struct member *server_find_member(const struct server *server, const char *name);
+
+/* Takes over what may change under live links, and ends those to which more has changed. */
+void server_change_member(struct member *member, const struct vs_server_port_config *config);
+
+/* The client with this link id, or a new one that is not up. NULL: no room, logged. */
+struct client *server_client_for(struct member *member, const struct vs_offer *offer);
+void server_remove_client(struct client *client, uint8_t reason);
+/* Ends all links of the member; returns how many. */
+unsigned server_kick(struct member *member, uint8_t reason);
+
+void server_link_events(void *arg, struct vs_wport *port, unsigned events);
+
+/* --- taps.c --------------------------------------------------------------------------------------------------------- */
+
+int server_add_tap(struct server *server, const struct vs_server_tap_config *config) VS_MUST_CHECK;
+void server_remove_tap(struct server_tap *tap);
+struct server_tap *server_find_tap(const struct server *server, const char *name);
+void server_change_tap_vlans(struct server_tap *tap, const struct vs_server_tap_config *config);
+void server_tap_gone(void *arg, struct vs_wport *port, int error);
+
+/* --- accept.c ------------------------------------------------------------------------------------------------------- */
+
+void server_handshake(void *arg, const uint8_t *datagram, size_t len, const struct vs_path *path);
+
+/* --- reload.c ------------------------------------------------------------------------------------------------------- */
+
+/* Reads the configuration again and applies it. On an error nothing has changed. The reply to the control request
+ * `reload`: {"changes": [...]} or an error. */
+json_t *server_reload(struct server *server);
+
+/* --- server.c ------------------------------------------------------------------------------------------------------- */
+
+/* Opens the log as configured; if that fails the one before goes on, and says why. */
+void server_open_log(struct server *server, const struct vs_log_config *config);
+
+/* --- status.c ------------------------------------------------------------------------------------------------------- */
+
+json_t *server_control(json_t *request, void *arg);
+
+#endif

@@ -1,0 +1,253 @@
+/* What the control socket tells. */
+#include <string.h>
+
+#include "io/key.h"
+#include "vswitchs/server_state.h"
+
+static double seconds_since(const struct server *server, uint64_t usec)
+{
+	return (double)vs_time_since(vs_loop_now(server->loop), usec) / (double)VS_SEC;
+}
+
+static json_t *drops_json(const struct vs_drops *drops)
+{
+	json_t *object = json_object();
+	for (int i = 0; i < VS_DROP_COUNT; i++)
+		if (drops->count[i])
+			json_object_set_new(object, vs_drop_name((enum vs_drop)i), json_integer((json_int_t)drops->count[i]));
+	return object;
+}
+
+static void add_drops(struct vs_drops *sum, const struct vs_drops *drops)
+{
+	for (int i = 0; i < VS_DROP_COUNT; i++)
+		sum->count[i] += drops->count[i];
+}
+
+static void set_integer(json_t *object, const char *key, uint64_t value)
+{
+	json_object_set_new(object, key, json_integer((json_int_t)value));
+}
+
+/* --- status --- */
+
+static json_t *listen_json(const struct server *server)
+{
+	json_t *list = json_array();
+	char text[VS_ADDR_TEXT_MAX];
+	for (size_t i = 0; i < server->n_listen; i++)
+		json_array_append_new(list, json_string(vs_addr_format(&server->listen[i], text)));
+	return list;
+}
+
+static json_t *carrier_json(const struct vs_carrier_stats *carrier)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "tx_datagrams", (json_int_t)carrier->tx_datagrams,
+			 "tx_calls", (json_int_t)carrier->tx_calls, "tx_blocked", (json_int_t)carrier->tx_blocked,
+			 "tx_failed", (json_int_t)carrier->tx_failed, "rx_datagrams",
+			 (json_int_t)carrier->rx_datagrams, "rx_calls", (json_int_t)carrier->rx_calls);
+}
+
+static json_t *status_json(struct server *server)
+{
+	struct vs_worker_stats worker;
+	struct vs_bridge_stats bridge;
+	vs_worker_stats(server->worker, &worker);
+	vs_bridge_stats(vs_worker_bridge(server->worker), vs_loop_now(server->loop), &bridge);
+
+	unsigned up = 0, total = 0;
+	struct member *member;
+	VS_LIST_FOREACH(&server->members, member, struct member, node) {
+		up += member->up > 0;
+		total++;
+	}
+	struct server_tap *tap;
+	VS_LIST_FOREACH(&server->taps, tap, struct server_tap, node) {
+		up += tap->port != NULL;
+		total++;
+	}
+	struct vs_drops drops = bridge.drops;
+	add_drops(&drops, &worker.drops);
+	add_drops(&drops, &server->handshake_drops);
+
+	char key[VS_KEY_TEXT_SIZE];
+	json_t *status = json_pack("{s:s, s:f, s:o, s:s}", "version", VS_VERSION, "uptime_sec",
+				   seconds_since(server, server->started_usec), "listen", listen_json(server),
+				   "public_key", vs_key_format(vs_responder_public_key(server->responder), key));
+	set_integer(status, "ports_up", up);
+	set_integer(status, "ports_total", total);
+	set_integer(status, "macs", bridge.macs.entries);
+	set_integer(status, "macs_max", server->config.mac_entries);
+	set_integer(status, "mac_moves", bridge.macs.moved);
+	set_integer(status, "mac_evictions", bridge.macs.evicted);
+	set_integer(status, "flooded", bridge.flooded);
+	set_integer(status, "unicast", bridge.unicast);
+	set_integer(status, "handshakes", server->accepted);
+	set_integer(status, "sessions", worker.sessions);
+	set_integer(status, "pool_bytes", worker.pool.bytes);
+	set_integer(status, "pool_max", worker.pool.bytes_max);
+	json_object_set_new(status, "carrier", carrier_json(&worker.carrier));
+	json_object_set_new(status, "drops", drops_json(&drops));
+	return status;
+}
+
+/* --- ports --- */
+
+static json_t *vlan_json(const struct vs_vlan_config *vlans)
+{
+	char text[1024];
+	if (vlans->vlan)
+		return json_integer(vlans->vlan);
+	vs_vlan_set_format(&vlans->trunk, text, sizeof(text));
+	return text[0] ? json_sprintf("trunk %s", text) : json_null();
+}
+
+static void add_port_counters(json_t *row, const struct server *server, uint16_t id, struct vs_drops *drops)
+{
+	const struct vs_bridge *bridge = vs_worker_bridge(server->worker);
+	const struct vs_port *port = vs_porttable_get(vs_bridge_ports(bridge), id);
+	/* As the member sees it: what it sends, the switch receives. */
+	set_integer(row, "rx_frames", port->counters.frames_in);
+	set_integer(row, "rx_bytes", port->counters.bytes_in);
+	set_integer(row, "tx_frames", port->counters.frames_out);
+	set_integer(row, "tx_bytes", port->counters.bytes_out);
+	set_integer(row, "id", id);
+	set_integer(row, "macs", vs_mactable_port_stats(vs_bridge_macs(bridge), id)->entries);
+	add_drops(drops, &port->counters.drops);
+}
+
+static void add_arq(json_t *row, const struct vs_link_stats *stats)
+{
+	json_object_set_new(
+		row, "arq",
+		json_pack("{s:I, s:I, s:I, s:I, s:I, s:i}", "segments", (json_int_t)stats->arq_tx.segments,
+			  "retransmitted", (json_int_t)stats->arq_tx.retransmitted, "lost",
+			  (json_int_t)stats->arq_tx.lost, "spurious", (json_int_t)stats->arq_tx.spurious, "skipped",
+			  (json_int_t)stats->arq_tx.skipped, "lanes", (int)stats->arq_tx.lanes_used));
+	json_object_set_new(row, "queue",
+			    json_pack("{s:i, s:i, s:I, s:I, s:I}", "frames", (int)stats->queue.frames, "bytes",
+				      (int)stats->queue.bytes, "delay_usec", (json_int_t)stats->queue.delay_usec,
+				      "ecn_marked", (json_int_t)stats->queue.ecn_marked, "codel",
+				      (json_int_t)stats->queue.dropped_codel));
+}
+
+static void add_link(json_t *row, const struct server *server, const struct client *client, struct vs_drops *drops)
+{
+	const struct vs_link *link = vs_wport_link(client->port);
+	struct vs_link_stats stats;
+	char text[VS_ADDR_TEXT_MAX];
+	vs_link_stats(link, vs_loop_now(server->loop), &stats);
+	json_object_set_new(row, "address", json_string(vs_addr_format(&vs_link_path(link)->peer, text)));
+	json_object_set_new(row, "cipher", json_string(stats.cipher));
+	json_object_set_new(row, "program", json_string(client->program));
+	json_object_set_new(row, "loss", json_real((double)stats.loss_q16 / 65536.0));
+	json_object_set_new(row, "congestion", json_string(stats.congestion));
+	set_integer(row, "rtt_usec", stats.srtt_usec);
+	set_integer(row, "datagram", stats.datagram);
+	set_integer(row, "bandwidth_bps", stats.bandwidth_bps);
+	set_integer(row, "handshakes", stats.handshakes);
+	set_integer(row, "moves", stats.moves);
+	add_arq(row, &stats);
+	add_drops(drops, vs_link_drops(link));
+}
+
+static json_t *client_json(const struct server *server, const struct client *client)
+{
+	struct vs_drops drops = { 0 };
+	json_t *row = json_pack("{s:s, s:s, s:s, s:f}", "name", client->name, "kind", "client", "state", "up",
+				"since_sec", seconds_since(server, client->since_usec));
+	add_port_counters(row, server, vs_wport_id(client->port), &drops);
+	add_link(row, server, client, &drops);
+	json_object_set_new(row, "vlan", vlan_json(&client->member->config.vlans));
+	json_object_set_new(row, "drops", drops_json(&drops));
+	return row;
+}
+
+static void add_member(json_t *rows, const struct server *server, const struct member *member)
+{
+	const struct client *client;
+	VS_LIST_FOREACH(&member->clients, client, struct client, node)
+		if (client->up)
+			json_array_append_new(rows, client_json(server, client));
+	if (member->up)
+		return;
+	json_t *row = json_pack("{s:s, s:s, s:s, s:o}", "name", member->config.name, "kind", "client", "state",
+				"waiting", "vlan", vlan_json(&member->config.vlans));
+	if (member->seen_usec)
+		json_object_set_new(row, "seen_sec", json_real(seconds_since(server, member->seen_usec)));
+	json_array_append_new(rows, row);
+}
+
+static json_t *tap_json(const struct server *server, const struct server_tap *tap)
+{
+	struct vs_drops drops = { 0 };
+	json_t *row = json_pack("{s:s, s:s, s:s, s:s, s:o}", "name", tap->config.name, "kind", "tap", "state",
+				tap->port ? "up" : "gone", "address", tap->config.tap.device, "vlan",
+				vlan_json(&tap->config.vlans));
+	if (tap->port)
+		add_port_counters(row, server, vs_wport_id(tap->port), &drops);
+	json_object_set_new(row, "drops", drops_json(&drops));
+	return row;
+}
+
+static json_t *ports_json(const struct server *server)
+{
+	json_t *rows = json_array();
+	const struct member *member;
+	VS_LIST_FOREACH(&server->members, member, struct member, node)
+		add_member(rows, server, member);
+	const struct server_tap *tap;
+	VS_LIST_FOREACH(&server->taps, tap, struct server_tap, node)
+		json_array_append_new(rows, tap_json(server, tap));
+	return json_pack("{s:o}", "ports", rows);
+}
+
+/* --- macs --- */
+
+static json_t *macs_json(const struct server *server)
+{
+	const struct vs_bridge *bridge = vs_worker_bridge(server->worker);
+	json_t *rows = json_array();
+	struct vs_mac_entry entry;
+	uint32_t cursor = 0;
+	while (vs_mactable_next(vs_bridge_macs(bridge), vs_loop_now(server->loop), &cursor, &entry)) {
+		char mac[VS_MAC_TEXT_SIZE];
+		const struct vs_port *port = vs_porttable_get(vs_bridge_ports(bridge), entry.place.port);
+		json_array_append_new(rows, json_pack("{s:s, s:i, s:s, s:f}", "mac", vs_mac_format(&entry.mac, mac),
+						      "vlan", (int)entry.vlan, "port", port ? port->config.name : "-",
+						      "age_sec", (double)entry.age_usec / (double)VS_SEC));
+	}
+	return json_pack("{s:o}", "macs", rows);
+}
+
+/* --- kick, and all verbs --- */
+
+static json_t *kick(struct server *server, const json_t *request)
+{
+	const char *name = json_string_value(json_object_get(request, "name"));
+	struct member *member = name ? server_find_member(server, name) : NULL;
+	if (!member)
+		return vs_control_refuse("there is no [port %s]", name ? name : "");
+	if (!member->up)
+		return vs_control_refuse("%s is not connected", name);
+	return json_pack("{s:i}", "kicked", (int)server_kick(member, VS_CLOSE_KICKED));
+}
+
+json_t *server_control(json_t *request, void *arg)
+{
+	struct server *server = arg;
+	const char *verb = json_string_value(json_object_get(request, "verb"));
+	if (!verb)
+		return vs_control_refuse("the request has no verb");
+	if (strcmp(verb, "status") == 0)
+		return status_json(server);
+	if (strcmp(verb, "ports") == 0)
+		return ports_json(server);
+	if (strcmp(verb, "macs") == 0)
+		return macs_json(server);
+	if (strcmp(verb, "kick") == 0)
+		return kick(server, request);
+	if (strcmp(verb, "reload") == 0)
+		return server_reload(server);
+	return vs_control_refuse("no verb '%s'", verb);
+}
