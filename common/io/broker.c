@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -41,7 +43,7 @@ struct vs_broker *vs_broker_new(const struct vs_broker_spec *spec, int fd, const
 	return broker;
 }
 
-/* --- Devices -------------------------------------------------------------------------------------------------------- */
+/* --- Devices ------------------------------------------------------------------------------------------------------ */
 
 static struct open_tap *find_tap(struct vs_broker *broker, const char *name)
 {
@@ -142,13 +144,18 @@ void vs_broker_shutdown(struct vs_broker *broker)
 		finish_closing(broker, &broker->taps[i]);
 }
 
-/* --- Requests; each returns a descriptor for the reply, NO_FD or -errno ------------------------------------------------ */
+/* --- Requests; each returns a descriptor for the reply, NO_FD or -errno ------------------------------------------- */
 
 #define NO_FD INT32_MAX
 
 /* What no network process of ours in its right mind asks for. */
-static int refused(int error, const struct vs_fault *fault)
+VS_PRINTF(3, 4) static int refuse(struct vs_fault *fault, int error, const char *fmt, ...)
 {
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(fault->text, sizeof(fault->text), fmt, ap);
+	va_end(ap);
 	VS_LOG_LIMITED(VS_LOG_WARN, "refused to the network process: %s", fault->text);
 	return error;
 }
@@ -178,7 +185,7 @@ static int read_file(struct vs_broker *broker, const struct vs_broker_request *r
 	struct vs_snapshot snapshot;
 
 	if (!is_config && !vs_grants_file(&broker->grants, request->path))
-		return refused(vs_fault(fault, -EACCES, "%s: the configuration names no such file", request->path), fault);
+		return refuse(fault, -EACCES, "%s: the configuration names no such file", request->path);
 	int err = vs_snapshot_take(&snapshot, request->path);
 	if (err == 0 && is_config)
 		err = renew_grants(broker, snapshot.text, snapshot.len);
@@ -197,7 +204,7 @@ static int open_tap(struct vs_broker *broker, const struct vs_broker_request *re
 	const struct vs_grant_tap *grant = vs_grants_tap(&broker->grants, request->tap);
 
 	if (!grant)
-		return refused(vs_fault(fault, -EACCES, "TAP '%s': the configuration has none of that name", request->tap), fault);
+		return refuse(fault, -EACCES, "TAP '%s': the configuration has none of that name", request->tap);
 	finish_closing_device(broker, grant->tap.device);
 	struct open_tap *tap = find_tap(broker, grant->name);
 	if (tap && tap->closing) {
@@ -222,7 +229,8 @@ static int open_tap(struct vs_broker *broker, const struct vs_broker_request *re
 	return fd;
 }
 
-static int tap_up(struct vs_broker *broker, const struct vs_broker_request *request, uint64_t now, struct vs_fault *fault)
+static int tap_up(struct vs_broker *broker, const struct vs_broker_request *request, uint64_t now,
+		  struct vs_fault *fault)
 {
 	struct open_tap *tap = find_tap(broker, request->tap);
 
@@ -233,7 +241,8 @@ static int tap_up(struct vs_broker *broker, const struct vs_broker_request *requ
 	tap->announced = true;
 	if (!tap->grant.tap.up[0])
 		return NO_FD;
-	int err = broker->spec.ops->start_script(&tap->script, tap->grant.name, &tap->grant.tap, VS_SCRIPT_UP, now, fault);
+	int err = broker->spec.ops->start_script(&tap->script, tap->grant.name, &tap->grant.tap, VS_SCRIPT_UP, now,
+						 fault);
 	return err < 0 ? err : NO_FD;
 }
 
@@ -255,15 +264,15 @@ static int bind_udp(struct vs_broker *broker, const struct vs_broker_request *re
 	char text[VS_ADDR_TEXT_MAX];
 
 	if (!bind)
-		return refused(vs_fault(fault, -EACCES, "UDP %s: the configuration names no such address, mark and interface",
-					vs_addr_format(&request->bind.addr, text)), fault);
+		return refuse(fault, -EACCES, "UDP %s: the configuration names no such address, mark and interface",
+			      vs_addr_format(&request->bind.addr, text));
 	return broker->spec.ops->bind_udp(bind, fault);
 }
 
 static int open_log(struct vs_broker *broker, struct vs_fault *fault)
 {
 	if (!broker->grants.log_file[0])
-		return refused(vs_fault(fault, -EACCES, "the configuration names no log file"), fault);
+		return refuse(fault, -EACCES, "the configuration names no log file");
 	return broker->spec.ops->open_log(broker->grants.log_file, broker->grants.log_max_days, fault);
 }
 
@@ -284,11 +293,11 @@ static int carry_out(struct vs_broker *broker, const struct vs_broker_request *r
 	case VS_BROKER_OPEN_LOG:
 		return open_log(broker, fault);
 	default:
-		return refused(vs_fault(fault, -EBADMSG, "unknown request %u", request->verb), fault);
+		return refuse(fault, -EBADMSG, "unknown request %u", request->verb);
 	}
 }
 
-/* --- Messages ------------------------------------------------------------------------------------------------------- */
+/* --- Messages ----------------------------------------------------------------------------------------------------- */
 
 static int answer(struct vs_broker *broker, const struct vs_broker_request *request, size_t size, uint64_t now)
 {
@@ -301,7 +310,7 @@ static int answer(struct vs_broker *broker, const struct vs_broker_request *requ
 	if (vs_broker_request_valid(request, size))
 		result = carry_out(broker, request, now, &reply.fault);
 	else
-		result = refused(vs_fault(&reply.fault, -EBADMSG, "malformed request"), &reply.fault);
+		result = refuse(&reply.fault, -EBADMSG, "malformed request");
 	bool has_fd = result >= 0 && result != NO_FD;
 	reply.error = result < 0 ? result : 0;
 	int err = vs_broker_send_reply(broker->fd, &reply, has_fd ? result : -1);

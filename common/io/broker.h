@@ -36,7 +36,7 @@ extern const struct vs_broker_ops vs_broker_ops_system;
 
 struct vs_broker_spec {
 	const struct vs_broker_ops *ops;
-	const char *config_path;
+	const char *config_path; /* must outlive the broker, as `ops` must */
 	/* Makes the grants of a configuration text into zeroed storage. 0; -EINVAL: it is refused, and the network
 	 * process, which gets the text too, will say why; then only the granted files are used, for it to read them.
 	 * Another -errno is reported to the network process. */

@@ -24,7 +24,7 @@ static int open_log(const char *path, uint32_t max_days, struct vs_fault *fault)
 	return fd < 0 ? vs_fault(fault, fd, "log_file %s: %s", path, strerror(-fd)) : fd;
 }
 
-/* --- UDP ------------------------------------------------------------------------------------------------------------ */
+/* --- UDP ---------------------------------------------------------------------------------------------------------- */
 
 /* Interface and mark are set before the bind: two sockets may share a port on different interfaces. */
 static int restrict_socket(int fd, const struct vs_grant_bind *bind, struct vs_fault *fault)
@@ -34,10 +34,12 @@ static int restrict_socket(int fd, const struct vs_grant_bind *bind, struct vs_f
 	if (interface[0] && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface, (socklen_t)strlen(interface)) < 0) {
 		if (errno == ENODEV)
 			return vs_fault(fault, -ENODEV, "bind_interface '%s': no such network device", interface);
-		return vs_fault(fault, -errno, "bind_interface '%s': %s (this needs CAP_NET_RAW)", interface, strerror(errno));
+		return vs_fault(fault, -errno, "bind_interface '%s': %s (this needs CAP_NET_RAW)", interface,
+				strerror(errno));
 	}
 	if (bind->fwmark && setsockopt(fd, SOL_SOCKET, SO_MARK, &bind->fwmark, sizeof(bind->fwmark)) < 0)
-		return vs_fault(fault, -errno, "fwmark %u: %s (this needs CAP_NET_ADMIN)", bind->fwmark, strerror(errno));
+		return vs_fault(fault, -errno, "fwmark %u: %s (this needs CAP_NET_ADMIN)", bind->fwmark,
+				strerror(errno));
 	return 0;
 }
 
@@ -79,7 +81,8 @@ static int explain_bind(const struct vs_addr *addr, int err, struct vs_fault *fa
 	case -EACCES:
 		return vs_fault(fault, err, "UDP %s: a port below 1024 needs CAP_NET_BIND_SERVICE (run as root)", text);
 	case -EAFNOSUPPORT:
-		return vs_fault(fault, err, "UDP %s: this host has no IPv%d", text, addr->sa.sa_family == AF_INET6 ? 6 : 4);
+		return vs_fault(fault, err, "UDP %s: this host has no IPv%d", text,
+				addr->sa.sa_family == AF_INET6 ? 6 : 4);
 	default:
 		return vs_fault(fault, err, "UDP %s: %s", text, strerror(-err));
 	}

@@ -1,7 +1,7 @@
 /* What network process and broker say to each other: one request, one reply, each a single message of fixed size on a
- * SOCK_SEQPACKET socket pair; a reply may carry one file descriptor. Both ends are the same program, so the messages are
- * plain structures. The broker trusts nothing in a request: another size, another verb, a text without its end, a thing
- * that is not granted (io/grants.h) is refused. */
+ * SOCK_SEQPACKET socket pair; a reply may carry one file descriptor. Both ends are the same program, so the messages
+ * are plain structures. The broker trusts nothing in a request: another size, another verb, a text without its end, a
+ * thing that is not granted (io/grants.h) is refused. */
 #ifndef VS_IO_BROKER_WIRE_H
 #define VS_IO_BROKER_WIRE_H
 
@@ -41,8 +41,8 @@ struct vs_broker_reply {
 /* Whether a message of `size` bytes is a request whose texts end within their fields. */
 bool vs_broker_request_valid(const struct vs_broker_request *request, size_t size);
 
-/* The broker's end: sends a reply, with `fd` unless it is -1, which stays the caller's. Does not wait: a network process
- * that does not read its replies has none to wait for. 0 or -errno. */
+/* The broker's end: sends a reply, with `fd` unless it is -1, which stays the caller's. Does not wait: a network
+ * process that does not read its replies has none to wait for. 0 or -errno. */
 int vs_broker_send_reply(int socket_fd, const struct vs_broker_reply *reply, int fd) VS_MUST_CHECK;
 
 /* The network process's end: waits for a reply. *fd is the caller's, or -1, also on failure. 0, -EPIPE: the broker is

@@ -21,8 +21,10 @@
 
 static int explain(const char *path, int err, struct vs_fault *fault)
 {
+	bool forbidden = err == -EACCES || err == -EPERM || err == -EROFS;
+
 	return vs_fault(fault, err, "control socket %s: %s%s", path, strerror(-err),
-			err == -EACCES || err == -EPERM || err == -EROFS ? " (run as root, or set another 'control')" : "");
+			forbidden ? " (run as root, or set another 'control')" : "");
 }
 
 /* `pid` is 0 where it is not known. */
@@ -48,7 +50,7 @@ static int make_directory(const char *path)
 	return errno == EEXIST ? 0 : -errno;
 }
 
-/* --- The lock ------------------------------------------------------------------------------------------------------- */
+/* --- The lock ----------------------------------------------------------------------------------------------------- */
 
 static void lock_path(const char *path, char out[VS_CONFIG_PATH_MAX + 8])
 {
@@ -103,7 +105,7 @@ static int take_lock(const char *path, int *owner)
 	}
 }
 
-/* --- The socket ----------------------------------------------------------------------------------------------------- */
+/* --- The socket --------------------------------------------------------------------------------------------------- */
 
 /* Connects to the socket file as a client would. 0: somebody listens, whose pid is *owner; or -errno. */
 static int try_connect(const struct sockaddr_un *address, int *owner)

@@ -1,8 +1,8 @@
 /* The file of the control socket (io/control.h): who listens there, and that only one does.
  *
  * A lock on PATH.lock says that a program is alive; the kernel takes it away with the program's last process, however
- * that ends, so a socket file without a lock is a leftover and is replaced. The lock file holds the pid of its owner for
- * the message to the second one. Since that last process may just be dying, opening tries for half a second. */
+ * that ends, so a socket file without a lock is a leftover and is replaced. The lock file holds the pid of its owner
+ * for the message to the second one. Since that last process may just be dying, opening tries for half a second. */
 #ifndef VS_IO_CONTROL_SOCKET_H
 #define VS_IO_CONTROL_SOCKET_H
 

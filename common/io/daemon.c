@@ -42,7 +42,7 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
-/* --- The child ------------------------------------------------------------------------------------------------------ */
+/* --- The child ---------------------------------------------------------------------------------------------------- */
 
 /* Last, since a change of user takes the wish back; and the parent may have died before it. */
 static int die_with_parent(const struct start *start, struct vs_fault *fault)
@@ -89,7 +89,7 @@ _Noreturn static void run_child(struct start *start, vs_daemon_fn *fn, void *arg
 	exit(code);
 }
 
-/* --- The parent ----------------------------------------------------------------------------------------------------- */
+/* --- The parent --------------------------------------------------------------------------------------------------- */
 
 /* A signal from the terminal goes to the whole foreground process group, so the child has it already. */
 static void forward(const struct start *start, const struct signalfd_siginfo *info)
@@ -138,11 +138,12 @@ static int serve(struct start *start)
 	int status = 0;
 
 	while (!child_ended(start, &status)) {
-		if (poll(fds, VS_ARRAY_SIZE(fds), poll_timeout(vs_broker_deadline(start->broker))) < 0 && errno != EINTR)
+		int timeout = poll_timeout(vs_broker_deadline(start->broker));
+		if (poll(fds, VS_ARRAY_SIZE(fds), timeout) < 0 && errno != EINTR)
 			vs_error("waiting: %s", strerror(errno));
 		take_signals(start);
 		uint64_t now = vs_clock_usec();
-		/* After the end of the conversation poll() would report it for ever; what is left is the child's end. */
+		/* Once the child has hung up, which poll() would report for ever, only its end is waited for. */
 		if (fds[1].fd >= 0 && fds[1].revents && vs_broker_serve(start->broker, now) < 0)
 			fds[1].fd = -1;
 		vs_broker_tick(start->broker, now);
@@ -177,7 +178,7 @@ static int run_parent(struct start *start)
 	return code;
 }
 
-/* --- Starting ------------------------------------------------------------------------------------------------------- */
+/* --- Starting ----------------------------------------------------------------------------------------------------- */
 
 /* From here on no signal is lost, whoever will read it. */
 static int block_signals(struct start *start, struct vs_fault *fault)
@@ -212,11 +213,11 @@ static int make_broker(struct start *start, struct vs_fault *fault)
 static int prepare(struct start *start, struct vs_fault *fault)
 {
 	const struct vs_daemon_spec *spec = start->spec;
+	mode_t mode = spec->control_mode ? spec->control_mode : 0600;
 
 	int err = vs_user_find(&start->user, spec->user, fault);
 	if (err == 0)
-		err = vs_control_socket_open(&start->control, spec->control_path, spec->control_mode ? spec->control_mode : 0600,
-					     spec->program, fault);
+		err = vs_control_socket_open(&start->control, spec->control_path, mode, spec->program, fault);
 	if (err == 0)
 		err = block_signals(start, fault);
 	if (err == 0)

@@ -39,13 +39,13 @@
  *		vs_server_config_load(&config, path, &vs_opener_direct, &complaints);  // errors: print them, return 1
  *		vs_logsink_open(&config.log, "vswitchs", &vs_log_opener_direct);
  *		grants = calloc(1, sizeof(*grants)); grant(&config, grants);
- *		spec = { .program = "vswitchs", .config_path = path, .user = config.user, .control_path = config.control,
- *			 .grants = grants, .grant = on_grant };
+ *		spec = { .program = "vswitchs", .config_path = path, .user = config.user,
+ *			 .control_path = config.control, .grants = grants, .grant = on_grant };
  *		return vs_daemon_run(&spec, network, &context);
  *	}
  *
- * Reload, in the child: vs_notify_reloading(); vs_server_config_load() with vs_broker_opener(daemon->broker); open what
- * is new, vs_broker_close_tap() what is gone; vs_notify_ready(). */
+ * Reload, in the child: vs_notify_reloading(); vs_server_config_load() with vs_broker_opener(daemon->broker); open
+ * what is new, vs_broker_close_tap() what is gone; vs_notify_ready(). */
 #ifndef VS_IO_DAEMON_H
 #define VS_IO_DAEMON_H
 

@@ -9,7 +9,7 @@ struct vs_fault {
 	char text[320];
 };
 
-/* Sets the text, without a newline at its end. Returns `error`, a negative errno, so that a function can end with it. */
+/* Sets the text, without a newline at its end. Returns `error`, a negative errno: a function can end with it. */
 int vs_fault(struct vs_fault *fault, int error, const char *fmt, ...) VS_PRINTF(3, 4);
 
 #endif

@@ -47,7 +47,7 @@ void vs_netif_close(struct vs_netif *netif)
 	free(netif);
 }
 
-/* --- Messages ------------------------------------------------------------------------------------------------------- */
+/* --- Messages ----------------------------------------------------------------------------------------------------- */
 
 /* Begins a message in the buffer; *extra is its zeroed fixed part. */
 static struct nlmsghdr *begin(struct vs_netif *netif, uint16_t type, uint16_t flags, void *extra, size_t extra_size)
@@ -120,7 +120,7 @@ static int find(const char *name, unsigned *index, struct vs_fault *fault)
 	return *index ? 0 : vs_fault(fault, -ENODEV, "network device '%s' does not exist", name);
 }
 
-/* --- Interfaces ----------------------------------------------------------------------------------------------------- */
+/* --- Interfaces --------------------------------------------------------------------------------------------------- */
 
 static int note_bridge(const struct nlattr *attr, void *arg)
 {
@@ -192,7 +192,7 @@ int vs_netif_change(struct vs_netif *netif, const char *name, const struct vs_ne
 	return 0;
 }
 
-/* --- Addresses ------------------------------------------------------------------------------------------------------ */
+/* --- Addresses ---------------------------------------------------------------------------------------------------- */
 
 /* The subnet's broadcast address, which programs ask for by SIOCGIFBRDADDR and the kernel does not make by itself.
  * RFC 3021: a /31 has none. */
@@ -214,7 +214,8 @@ int vs_netif_add_address(struct vs_netif *netif, const char *name, const struct 
 	int err = find(name, &index, fault);
 	if (err < 0)
 		return err;
-	struct nlmsghdr *message = begin(netif, RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, &info, sizeof(*info));
+	static const uint16_t flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
+	struct nlmsghdr *message = begin(netif, RTM_NEWADDR, flags, &info, sizeof(*info));
 	info->ifa_family = (uint8_t)address->addr.sa.sa_family;
 	info->ifa_prefixlen = address->prefix;
 	info->ifa_index = index;
@@ -229,7 +230,7 @@ int vs_netif_add_address(struct vs_netif *netif, const char *name, const struct 
 			err == -EPERM || err == -EACCES || err == -EOPNOTSUPP ? hint : "");
 }
 
-/* --- Routes --------------------------------------------------------------------------------------------------------- */
+/* --- Routes ------------------------------------------------------------------------------------------------------- */
 
 static int explain_route(const struct vs_route *route, const char *name, int err, struct vs_fault *fault)
 {
@@ -237,7 +238,8 @@ static int explain_route(const struct vs_route *route, const char *name, int err
 
 	vs_cidr_format(&route->dest, dest);
 	if (err == -EEXIST)
-		return vs_fault(fault, err, "route to %s: this host has one of the same metric already; set 'metric N'", dest);
+		return vs_fault(fault, err, "route to %s: this host has one of the same metric already; set 'metric N'",
+				dest);
 	if (!vs_addr_is_set(&route->gateway))
 		return vs_fault(fault, err, "route to %s through '%s': %s%s", dest, name, strerror(-err), remedy(err));
 	host_text(&route->gateway, gateway);
@@ -256,7 +258,8 @@ int vs_netif_add_route(struct vs_netif *netif, const char *name, const struct vs
 	int err = find(name, &index, fault);
 	if (err < 0)
 		return err;
-	struct nlmsghdr *message = begin(netif, RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &info, sizeof(*info));
+	static const uint16_t flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
+	struct nlmsghdr *message = begin(netif, RTM_NEWROUTE, flags, &info, sizeof(*info));
 	bool via = vs_addr_is_set(&route->gateway);
 	info->rtm_family = (uint8_t)route->dest.addr.sa.sa_family;
 	info->rtm_dst_len = route->dest.prefix;

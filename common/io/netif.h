@@ -1,5 +1,5 @@
-/* Network interfaces and routes, by rtnetlink (rtnetlink(7), through libmnl): what `ip link`, `ip address` and `ip route`
- * would do to a TAP device, without running them; and the question which way the kernel would send a datagram.
+/* Network interfaces and routes, by rtnetlink (rtnetlink(7), through libmnl): what `ip link`, `ip address` and `ip
+ * route` would do to a TAP device, without running them; and the question which way the kernel would send a datagram.
  *
  * Changing needs CAP_NET_ADMIN and is the broker's work; asking needs nothing. Calls block for one exchange with the
  * kernel. Every error comes with a text that names the object. */

@@ -4,7 +4,6 @@
 #ifndef VS_IO_NOTIFY_H
 #define VS_IO_NOTIFY_H
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/un.h>

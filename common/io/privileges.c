@@ -47,7 +47,8 @@ static int change_user(const struct vs_user *user, struct vs_fault *fault)
 
 	/* In a user namespace with one user, numbers of others are invalid and setgroups() may be forbidden. */
 	if (err == -EINVAL || err == -EPERM) {
-		vs_warn("cannot become user '%s' here (%s): only the capabilities are dropped", user->name, strerror(-err));
+		vs_warn("cannot become user '%s' here (%s): only the capabilities are dropped", user->name,
+			strerror(-err));
 		return 0;
 	}
 	return err < 0 ? vs_fault(fault, err, "becoming user '%s': %s", user->name, strerror(-err)) : 0;

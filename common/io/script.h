@@ -1,5 +1,5 @@
-/* Programs of the user that are run when a TAP device comes up and before it goes away. A script is run without a shell,
- * with a clean environment and no open files but the standard ones, in a session of its own; it may take
+/* Programs of the user that are run when a TAP device comes up and before it goes away. A script is run without a
+ * shell, with a clean environment and no open files but the standard ones, in a session of its own; it may take
  * VS_SCRIPT_TIMEOUT and is then killed with all that it has started in that session's process group. What it has sent
  * to the background before it ended stays: a DHCP client, say.
  *

@@ -50,7 +50,8 @@ int vs_snapshot_export(const struct vs_snapshot *snapshot)
 	if (fd < 0)
 		return -errno;
 	int err = write_all(fd, snapshot->text, snapshot->len);
-	if (err == 0 && (fchmod(fd, snapshot->mode) < 0 || lseek(fd, 0, SEEK_SET) < 0 || fcntl(fd, F_ADD_SEALS, seals) < 0))
+	if (err == 0 && (fchmod(fd, snapshot->mode) < 0 || lseek(fd, 0, SEEK_SET) < 0 ||
+			 fcntl(fd, F_ADD_SEALS, seals) < 0))
 		err = -errno;
 	if (err < 0)
 		close(fd);

@@ -12,7 +12,7 @@
 
 #define TUN_PATH "/dev/net/tun"
 
-/* --- Opening -------------------------------------------------------------------------------------------------------- */
+/* --- Opening ------------------------------------------------------------------------------------------------------ */
 
 static int explain_no_tun(const char *device, int err, struct vs_fault *fault)
 {
@@ -20,12 +20,12 @@ static int explain_no_tun(const char *device, int err, struct vs_fault *fault)
 	case -ENOENT:
 	case -ENODEV:
 	case -ENXIO:
-		return vs_fault(fault, err, "TAP device '%s': this host has no " TUN_PATH " (try 'modprobe tun'; a container "
-				"needs '--device " TUN_PATH "')", device);
+		return vs_fault(fault, err, "TAP device '%s': this host has no " TUN_PATH " (try 'modprobe tun'; "
+				"a container needs '--device " TUN_PATH "')", device);
 	case -EACCES:
 	case -EPERM:
-		return vs_fault(fault, err, "TAP device '%s': not allowed to open " TUN_PATH " (this needs root, or access to "
-				"the file and CAP_NET_ADMIN)", device);
+		return vs_fault(fault, err, "TAP device '%s': not allowed to open " TUN_PATH " (this needs root, or "
+				"access to the file and CAP_NET_ADMIN)", device);
 	default:
 		return vs_fault(fault, err, "TAP device '%s': " TUN_PATH ": %s", device, strerror(-err));
 	}
@@ -41,7 +41,7 @@ static int explain_refusal(const char *device, int err, struct vs_fault *fault)
 	case -EINVAL:
 		/* The kernel's answer for a device of another kind that has the name. */
 		if (if_nametoindex(device))
-			return vs_fault(fault, -EEXIST, "TAP device '%s': a network device of that name exists and is no TAP device",
+			return vs_fault(fault, -EEXIST, "TAP device '%s': there is a device of that name, but no TAP",
 					device);
 		break;
 	}
@@ -53,8 +53,8 @@ int vs_tap_open(const char *device, struct vs_fault *fault)
 	struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI };
 
 	if (!vs_ifname_valid(device))
-		return vs_fault(fault, -EINVAL, "TAP device '%s': not a name of a device (at most %d characters, no '/' or blank)",
-				device, VS_IFNAME_MAX);
+		return vs_fault(fault, -EINVAL, "TAP device '%s': not a name of a device (at most %d characters, "
+				"no '/' or blank)", device, VS_IFNAME_MAX);
 	strcpy(request.ifr_name, device);
 	int fd = open(TUN_PATH, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
@@ -67,10 +67,11 @@ int vs_tap_open(const char *device, struct vs_fault *fault)
 	return fd;
 }
 
-/* --- Setting up ----------------------------------------------------------------------------------------------------- */
+/* --- Setting up --------------------------------------------------------------------------------------------------- */
 
 /* The link first, since the kernel takes routes only through a link that is up. */
-static int set_up(struct vs_netif *netif, const struct vs_tap_config *config, uint32_t queue_len, struct vs_fault *fault)
+static int set_up(struct vs_netif *netif, const struct vs_tap_config *config, uint32_t queue_len,
+		  struct vs_fault *fault)
 {
 	struct vs_netif_change change = {
 		.mac = vs_mac_is_zero(&config->mac) ? NULL : &config->mac,
@@ -113,10 +114,10 @@ void vs_tap_mac_from_key(const uint8_t digest[32], struct vs_mac *out)
 	out->octet[0] = (uint8_t)((out->octet[0] & ~0x01) | 0x02);
 }
 
-/* --- Frames --------------------------------------------------------------------------------------------------------- */
+/* --- Frames ------------------------------------------------------------------------------------------------------- */
 
-/* EBADFD is the kernel's word for a descriptor whose device was deleted. EIO on reading is the same, at an earlier stage
- * of the deletion; on writing it means that the interface is down. */
+/* EBADFD is the kernel's word for a descriptor whose device was deleted. EIO on reading is the same, at an earlier
+ * stage of the deletion; on writing it means that the interface is down. */
 static bool is_gone(int err)
 {
 	return err == -EBADFD || err == -ENODEV;

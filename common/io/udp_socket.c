@@ -49,7 +49,11 @@ struct vs_addr vs_udp_local(int fd)
 
 static void set_buffer(int fd, int forced, int plain, uint32_t bytes)
 {
-	int value = (int)(bytes ? bytes : VS_UDP_BUFFER_DEFAULT);
+	int value = (int)(bytes ? bytes : VS_UDP_BUFFER_DEFAULT), have = 0;
+	socklen_t len = sizeof(have);
+	/* Whoever opened the socket may have had the privilege to force it already (the kernel reports double). */
+	if (getsockopt(fd, SOL_SOCKET, plain, &have, &len) == 0 && have / 2 >= value)
+		return;
 	/* Without CAP_NET_ADMIN the kernel silently gives what the sysctl allows: slower, but not wrong. */
 	if (set_option(fd, SOL_SOCKET, forced, value) && set_option(fd, SOL_SOCKET, plain, value))
 		vs_debug("socket buffer of %d bytes refused: %s", value, strerror(errno));

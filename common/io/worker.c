@@ -11,8 +11,13 @@
 #include "io/random.h"
 #include "io/tap.h"
 
-/* Frames taken from a TAP in one go, before others get their turn. */
-#define TAP_BATCH 64
+/* Frames taken from a TAP in one go: more than it holds (VS_TAP_QUEUE_LEN), so that frames wait in our queue, which knows
+ * flows and their delay, and not in the kernel's, which does not. */
+#define TAP_BATCH 128
+
+/* Datagrams that a link may send in one turn, before TAPs and sockets are read again: a busy link must not keep the
+ * frames of others waiting. */
+#define TURN_DATAGRAMS 48
 
 /* Frames that one datagram can complete: a window of segments, each full of the smallest frames, is an upper bound; what
  * goes beyond is dropped and counted. */
@@ -94,24 +99,33 @@ static void forward_arrived(struct vs_wport *from, uint64_t now)
 
 /* --- Links out --- */
 
-/* Writes what the link has to send. False: the carrier takes no more now. */
-static bool pump(struct vs_wport *port, uint64_t now)
+enum pumped {
+	PUMPED_ALL,
+	PUMPED_SOME,    /* there is more, for the next turn */
+	PUMPED_BLOCKED, /* the carrier takes no more now */
+};
+
+/* Writes what the link has to send. */
+static enum pumped pump(struct vs_wport *port, uint64_t now)
 {
 	struct vs_worker *worker = port->worker;
 	const struct vs_path *path = vs_link_path(port->link);
-	for (;;) {
-		uint8_t *room = worker->carrier ? vs_carrier_reserve(worker->carrier, VS_DATAGRAM_MAX) : NULL;
+	if (!worker->carrier)
+		return PUMPED_ALL;
+	for (int i = 0; i < TURN_DATAGRAMS; i++) {
+		uint8_t *room = vs_carrier_reserve(worker->carrier, VS_DATAGRAM_MAX);
 		if (!room)
-			return !worker->carrier;
+			return PUMPED_BLOCKED;
 		struct vs_link_sent sent;
 		size_t size = vs_link_output(port->link, now, room, VS_DATAGRAM_MAX, &sent);
 		if (!size)
-			return true;
+			return PUMPED_ALL;
 		/* The port's id and the low bits of the counter name the datagram in the batch's results. */
 		uint64_t cookie = (uint64_t)port->id << 48 | (sent.counter & UINT64_C(0xffffffffffff));
 		vs_carrier_commit(worker->carrier, size, &path->peer, &path->local, cookie,
 				  sent.probe ? VS_TX_ALONE : 0);
 	}
+	return PUMPED_SOME;
 }
 
 static void return_retired(struct vs_wport *port)
@@ -154,12 +168,21 @@ static void end_turn(void *arg)
 	struct vs_worker *worker = arg;
 	uint64_t now = vs_loop_now(worker->loop);
 	struct vs_wport *port;
+	struct vs_list unfinished;
+	vs_list_init(&unfinished);
 	while ((port = VS_LIST_FIRST(&worker->dirty, struct vs_wport, dirty))) {
-		if (!pump(port, now))
+		enum pumped pumped = pump(port, now);
+		if (pumped == PUMPED_BLOCKED)
 			break; /* resumed() goes on from here */
 		vs_list_remove(&port->dirty);
-		settle(port);
+		if (pumped == PUMPED_SOME)
+			vs_list_append(&unfinished, &port->dirty);
+		else
+			settle(port);
 	}
+	if (!vs_list_empty(&unfinished))
+		vs_deferred_schedule(&worker->turn_end);
+	vs_list_splice(&worker->dirty, &unfinished);
 	if (worker->carrier) {
 		vs_carrier_flush(worker->carrier);
 		read_results(worker);

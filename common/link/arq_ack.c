@@ -6,7 +6,9 @@
 
 /* Least reordering window: an end system's own scheduling reorders acknowledgements by this much. */
 #define REORDER_MIN (1 * VS_MSEC)
-#define REORDER_CAP_MIN (10 * VS_MSEC)
+/* The window never exceeds two round trips or, where those are short, this: links that share their load over several
+ * radios or modems hold packets back by some tens of milliseconds whatever the distance. */
+#define REORDER_CAP_MIN (50 * VS_MSEC)
 #define REORDER_EPOCH (8 * VS_SEC)
 
 /* --- Reordering window --- */
@@ -74,19 +76,11 @@ static bool is_spurious(const struct vs_arq_tx *tx, const struct tx_segment *seg
 	return seg->sent_usec != seg->first_sent_usec && vs_time_since(now, seg->sent_usec) < min_rtt - min_rtt / 8;
 }
 
-/* What the arrival of a segment says about reordering, before its batch moves the RACK point. */
-static void learn_reordering(struct vs_arq_tx *tx, const struct tx_segment *seg, bool spurious, uint64_t now)
+static void note_spurious(struct vs_arq_tx *tx, const struct tx_segment *seg, uint64_t now)
 {
-	if (spurious || (seg->state == TX_LOST && !seg->probe)) {
-		tx->stats.spurious++;
-		if (seg->losses)
-			vs_congestion_unlost(tx->config.congestion, now, tx_bytes(seg));
-	}
-	if (seg->sent_usec != seg->first_sent_usec && !spurious)
-		return;
-	uint64_t took = vs_time_since(now, seg->first_sent_usec);
-	if (seg->first_sent_usec < tx->rack_sent_usec && took > tx->rack_rtt_usec)
-		observe_reordering(tx, now, took - tx->rack_rtt_usec);
+	tx->stats.spurious++;
+	if (seg->losses)
+		vs_congestion_unlost(tx->config.congestion, now, tx_bytes(seg));
 }
 
 static void acknowledge(struct vs_arq_tx *tx, struct tx_lane *lane, uint32_t sn, uint64_t now)
@@ -95,7 +89,8 @@ static void acknowledge(struct vs_arq_tx *tx, struct tx_lane *lane, uint32_t sn,
 	if (seg->state == TX_DONE || seg->state == TX_WAITING)
 		return;
 	bool spurious = is_spurious(tx, seg, now);
-	learn_reordering(tx, seg, spurious, now);
+	if (spurious || (seg->state == TX_LOST && !seg->probe))
+		note_spurious(tx, seg, now);
 	vs_congestion_delivered(tx->config.congestion, now, tx_bytes(seg), seg->sent_usec, &seg->congestion);
 	if (!spurious && seg->sent_usec >= tx->batch_rack_sent_usec) {
 		tx->batch_rack_sent_usec = seg->sent_usec;
@@ -170,6 +165,23 @@ static void input_rtt(struct vs_arq_tx *tx, uint32_t ts, uint32_t delay, uint64_
 		tx->batch_rtt_usec = sample;
 }
 
+/* The segment that the ACK echoes says when it was sent and, less the peer's delay, how long it took. If one sent later
+ * had been acknowledged before, it was overtaken on the way. Only the echo is evidence: what una and the bitmap tell
+ * late may have arrived in time and its own ACK been lost. A segment that the peer has told us of before counts as well:
+ * that copy is the original, which came after a retransmission that should not have been (as with a DSACK, RFC 8985,
+ * section 6.2, step 4). */
+static void learn_reordering(struct vs_arq_tx *tx, const struct vs_segment *seg, uint64_t now)
+{
+	if (seg->len < VS_ACK_DELAY_SIZE)
+		return;
+	uint32_t delay = vs_get_be32(seg->data), elapsed = (uint32_t)now - seg->ts;
+	if (elapsed > 60 * VS_SEC || delay > elapsed || now - elapsed >= tx->rack_sent_usec)
+		return;
+	uint64_t took = elapsed - delay;
+	if (took > tx->rack_rtt_usec)
+		observe_reordering(tx, now, took - tx->rack_rtt_usec);
+}
+
 static void input_ack(struct vs_arq_tx *tx, struct tx_lane *lane, const struct vs_segment *seg, uint64_t now)
 {
 	uint32_t delay = 0;
@@ -196,11 +208,13 @@ bool vs_arq_tx_input(struct vs_arq_tx *tx, const struct vs_segment *seg, uint64_
 		return false;
 	struct tx_lane *lane = tx->lanes[seg->conv];
 	if (!lane)
-		return seg->una == 0;
+		return seg->una == tx->config.first_sn;
 	/* Beyond what was assigned: malformed. Beyond what was sent, likewise, unless a SKIP allowed it. */
 	if (vs_sn_diff(seg->una, lane->nxt) > 0)
 		return false;
 	open_batch(tx);
+	if (seg->cmd == VS_CMD_ACK)
+		learn_reordering(tx, seg, now);
 	if (vs_sn_diff(seg->una, lane->una) >= 0) {
 		input_una(tx, seg->conv, seg->una, now);
 		if (seg->wnd > lane->peer_window && lane->blocked) {

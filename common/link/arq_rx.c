@@ -12,6 +12,10 @@
 /* ACKs go out at the latest after so many segments, whatever the delay. */
 #define ACK_EVERY 32
 
+/* An ACK is repeated in so many of the datagrams with other lanes' ACKs that follow, so that losing one does not make
+ * the sender, for whom later arrivals in those lanes prove this one late, send again what is here. */
+#define ACK_REPEATS 3
+
 /* What a kept segment costs at least: the smallest buffer class. The advertised window counts in these. */
 #define SEGMENT_COST 1664
 
@@ -32,12 +36,14 @@ struct rx_lane {
 	/* The segment that the next ACK echoes: the last one that arrived. */
 	uint32_t ack_sn, ack_ts;
 	uint64_t ack_arrived_usec;
+	unsigned ack_repeats; /* still to be made */
 };
 
 struct vs_arq_rx {
 	struct vs_arq_rx_config config;
 	struct rx_lane *lanes[VS_LANES_MAX];
-	uint64_t owed; /* bit: the lane owes an ACK */
+	uint64_t owed;    /* bit: the lane owes an ACK */
+	uint64_t repeats; /* bit: the lane's last ACK is to be repeated when others go out */
 	unsigned unacked;
 	uint64_t ack_deadline;
 	uint64_t ack_delay_usec;
@@ -90,6 +96,7 @@ void vs_arq_rx_reset(struct vs_arq_rx *rx)
 		rx->lanes[i] = NULL;
 	}
 	rx->owed = 0;
+	rx->repeats = 0;
 	rx->unacked = 0;
 	rx->ack_deadline = VS_NEVER;
 }
@@ -111,6 +118,7 @@ static struct rx_lane *lane_of(struct vs_arq_rx *rx, uint32_t lane_no)
 	if (!lane)
 		return NULL;
 	lane->boundary = true;
+	lane->nxt = lane->top = rx->config.first_sn;
 	rx->lanes[lane_no] = lane;
 	return lane;
 }
@@ -311,7 +319,7 @@ int vs_arq_rx_input(struct vs_arq_rx *rx, const struct vs_segment *seg, uint64_t
 
 uint32_t vs_arq_rx_una(const struct vs_arq_rx *rx, unsigned lane)
 {
-	return rx->lanes[lane] ? rx->lanes[lane]->nxt : 0;
+	return rx->lanes[lane] ? rx->lanes[lane]->nxt : rx->config.first_sn;
 }
 
 uint16_t vs_arq_rx_window(const struct vs_arq_rx *rx)
@@ -345,12 +353,12 @@ static size_t write_bitmap(const struct rx_lane *lane, uint8_t *out, size_t room
 	return bytes;
 }
 
-static size_t write_ack(const struct vs_arq_rx *rx, unsigned lane_no, uint64_t now, uint8_t *out, size_t room)
+/* `delay` is that of the segment echoed, or VS_ACK_DELAY_NONE. */
+static size_t write_ack(const struct vs_arq_rx *rx, unsigned lane_no, uint32_t delay, uint8_t *out, size_t room)
 {
 	const struct rx_lane *lane = rx->lanes[lane_no];
 	uint8_t *payload = out + VS_SEGMENT_HEADER;
-	uint64_t delay = vs_time_since(now, lane->ack_arrived_usec);
-	vs_put_be32(payload, (uint32_t)VS_MIN(delay, (uint64_t)UINT32_MAX));
+	vs_put_be32(payload, delay);
 	size_t bitmap =
 		write_bitmap(lane, payload + VS_ACK_DELAY_SIZE, room - VS_SEGMENT_HEADER - VS_ACK_DELAY_SIZE);
 	struct vs_segment ack = {
@@ -366,12 +374,35 @@ static size_t write_ack(const struct vs_arq_rx *rx, unsigned lane_no, uint64_t n
 	return VS_SEGMENT_HEADER + ack.len;
 }
 
+static bool fits_ack(size_t room)
+{
+	return room >= VS_SEGMENT_HEADER + VS_ACK_DELAY_SIZE + 8;
+}
+
+static size_t write_repeats(struct vs_arq_rx *rx, uint64_t set, uint8_t *out, size_t room)
+{
+	size_t written = 0;
+	for (; set && fits_ack(room - written); set &= set - 1) {
+		unsigned lane_no = (unsigned)__builtin_ctzll(set);
+		written += write_ack(rx, lane_no, VS_ACK_DELAY_NONE, out + written, room - written);
+		if (--rx->lanes[lane_no]->ack_repeats == 0)
+			rx->repeats &= ~(UINT64_C(1) << lane_no);
+	}
+	return written;
+}
+
 size_t vs_arq_rx_write_acks(struct vs_arq_rx *rx, uint64_t now, uint8_t *out, size_t room)
 {
 	size_t written = 0;
-	while (rx->owed && room - written >= VS_SEGMENT_HEADER + VS_ACK_DELAY_SIZE + 8) {
+	uint64_t repeats = rx->owed ? rx->repeats & ~rx->owed : 0;
+	while (rx->owed && fits_ack(room - written)) {
 		unsigned lane_no = (unsigned)__builtin_ctzll(rx->owed);
-		written += write_ack(rx, lane_no, now, out + written, room - written);
+		struct rx_lane *lane = rx->lanes[lane_no];
+		uint64_t delay = vs_time_since(now, lane->ack_arrived_usec);
+		written += write_ack(rx, lane_no, (uint32_t)VS_MIN(delay, (uint64_t)VS_ACK_DELAY_NONE - 1),
+				     out + written, room - written);
+		lane->ack_repeats = ACK_REPEATS;
+		rx->repeats |= UINT64_C(1) << lane_no;
 		rx->owed &= rx->owed - 1;
 		rx->stats.acks++;
 	}
@@ -379,7 +410,7 @@ size_t vs_arq_rx_write_acks(struct vs_arq_rx *rx, uint64_t now, uint8_t *out, si
 		rx->unacked = 0;
 		rx->ack_deadline = VS_NEVER;
 	}
-	return written;
+	return written + write_repeats(rx, repeats, out + written, room - written);
 }
 
 void vs_arq_rx_release(struct vs_arq_rx *rx)

@@ -23,6 +23,7 @@
 struct vs_arq_rx_config {
 	unsigned lanes;        /* 1 ... VS_LANES_MAX */
 	size_t budget;         /* bytes of kept segments; default 4 MiB */
+	uint32_t first_sn;     /* as in struct vs_arq_tx_config */
 	struct vs_pool *pool;  /* of frames and of kept segments */
 	struct vs_drops *drops;
 };

@@ -110,6 +110,7 @@ static struct tx_lane *lane_of(struct vs_arq_tx *tx, unsigned lane_no)
 	lane = calloc(1, sizeof(*lane));
 	if (!lane)
 		return NULL;
+	lane->una = lane->nxt = tx->config.first_sn;
 	lane->peer_window = VS_WINDOW_MIN;
 	vs_list_init(&lane->waiting);
 	vs_list_init(&lane->waiting_node);

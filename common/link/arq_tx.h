@@ -34,6 +34,7 @@ struct vs_arq_tx_config {
 	unsigned lanes;         /* 1 ... VS_LANES_MAX */
 	uint32_t send_window;   /* segments a lane may have in flight; VS_WINDOW_MIN ... VS_WINDOW_MAX */
 	uint64_t max_age_usec;  /* 0: never give a frame up */
+	uint32_t first_sn;      /* of each lane; the receiver's alike. 0, but for tests of what happens at 2^32 */
 	struct vs_rtt *rtt;     /* the link's; samples are fed into it */
 	struct vs_congestion *congestion; /* the link's */
 	struct vs_drops *drops;

@@ -136,10 +136,12 @@ enum vs_cmd {
 #define VS_WINDOW_MAX 4096          /* segments a lane may have in flight */
 
 /* An ACK inside a sealed link carries a payload that plain KCP skips:
- * delay:32 (microseconds from the arrival of segment sn to this ACK) | bitmap, where bit i (of byte i / 8, least
+ * delay:32 (microseconds from the arrival of segment sn to this ACK; all ones: an earlier ACK repeated, whose ts says
+ * nothing about time) | bitmap, where bit i (of byte i / 8, least
  * significant first) says that segment una + 1 + i has arrived. So each ACK tells the whole state of its lane and a
  * lost ACK costs nothing. */
 #define VS_ACK_DELAY_SIZE 4
+#define VS_ACK_DELAY_NONE UINT32_MAX
 #define VS_ACK_BITMAP_MAX (VS_WINDOW_MAX / 8)
 
 /* --- Lifetimes ------------------------------------------------------------------------------------------------------ */

@@ -184,12 +184,12 @@ in_ns() {
 	nsenter --net="/run/netns/$ns" -- "$@"
 }
 
-# background NAME COMMAND...: runs it with its output in NAME.log.
+# background NAME NS COMMAND...: runs it in a namespace, with its output in NAME.log.
 background() {
-	local name=$1
+	local name=$1 ns=$2
 
-	shift
-	"$@" >>"$RUN/$name.log" 2>&1 </dev/null &
+	shift 2
+	nsenter --net="/run/netns/$ns" -- "$@" >>"$RUN/$name.log" 2>&1 </dev/null &
 	VS_PID[$name]=$!
 }
 
@@ -338,27 +338,40 @@ make_key() {
 	[[ ${VS_PUBLIC[$1]} ]] || fail "keygen prints a pair of keys"
 }
 
+# put_keys SECTION NAMEREF: a section of an INI file; a value of "-" leaves the key out.
+put_keys() {
+	local -n vs_keys=$2
+	local key
+
+	echo "[$1]"
+	for key in "${!vs_keys[@]}"; do
+		[[ ${vs_keys[$key]} == - ]] || echo "$key = ${vs_keys[$key]}"
+	done
+}
+
 # server_ini [KEY=VALUE...] -- [NAME[:KEY=VALUE;...]...]: writes server.ini with [common] keys and a [port] for each
 # member. Whatever else belongs into it, the test appends.
 server_ini() {
 	local member name
 
 	[[ ${VS_PUBLIC[server]:-} ]] || make_key server
+	# shellcheck disable=SC2034 # used by name
+	local -A common=([bind_port]=$SERVER_PORT [private_key]=$(<"$RUN/keys/server") [control]=$RUN/server.sock
+		[log_level]=debug)
+	for (( ; $# > 0; )); do
+		[[ $1 != -- ]] || break
+		common[${1%%=*}]=${1#*=}
+		shift
+	done
+	for member in "${@:2}"; do
+		name=${member%%:*}
+		[[ ${VS_PUBLIC[$name]:-} ]] || make_key "$name"
+	done
 	(umask 077 && : >"$RUN/server.ini.new")
 	{
-		echo "[common]"
-		echo "bind_port = $SERVER_PORT"
-		echo "private_key = $(<"$RUN/keys/server")"
-		echo "control = $RUN/server.sock"
-		echo "log_level = debug"
-		for (( ; $# > 0; )); do
-			[[ $1 != -- ]] || break
-			echo "${1%%=*} = ${1#*=}"
-			shift
-		done
+		put_keys common common
 		for member in "${@:2}"; do
 			name=${member%%:*}
-			[[ ${VS_PUBLIC[$name]:-} ]] || make_key "$name" >&2
 			echo "[port $name]"
 			echo "public_key = ${VS_PUBLIC[$name]}"
 			[[ $member == *:* ]] || continue
@@ -371,14 +384,17 @@ server_ini() {
 # client_ini PC [KEY=VALUE...] [tap.KEY=VALUE...]: writes PC.ini. Without any tap.address and tap.bridge the device gets
 # the PC's usual addresses; a value of "-" leaves a key out.
 client_ini() {
-	local pc=$1 key n=${1#pc} arg
+	local pc=$1 n=${1#pc} arg
+	# shellcheck disable=SC2034 # used by name
 	local -A common=([server_addr]=$SERVER_IP [server_port]=$SERVER_PORT [log_level]=debug
 		[server_public_key]=${VS_PUBLIC[server]} [private_key]=$(<"$RUN/keys/$1") [control]=$RUN/$1.sock)
+	# shellcheck disable=SC2034 # used by name
 	local -A tap=([device]=lan0 [address]="172.20.0.$n/24, fd20::$n/64")
 
 	shift
+	# shellcheck disable=SC2034 # used by name
 	for arg; do
-		[[ ${arg%%=*} != tap.bridge ]] || unset "tap[address]"
+		[[ ${arg%%=*} != tap.bridge ]] || tap[address]=-
 		case $arg in
 		tap.*) arg=${arg#tap.} && tap[${arg%%=*}]=${arg#*=} ;;
 		*) common[${arg%%=*}]=${arg#*=} ;;
@@ -386,14 +402,8 @@ client_ini() {
 	done
 	(umask 077 && : >"$RUN/$pc.ini")
 	{
-		echo "[common]"
-		for key in "${!common[@]}"; do
-			[[ ${common[$key]} == - ]] || echo "$key = ${common[$key]}"
-		done
-		echo "[tap]"
-		for key in "${!tap[@]}"; do
-			[[ ${tap[$key]} == - ]] || echo "$key = ${tap[$key]}"
-		done
+		put_keys common common
+		put_keys tap tap
 	} >>"$RUN/$pc.ini"
 }
 
@@ -407,7 +417,7 @@ ask_client() {
 
 # start_server: and waits until it listens.
 start_server() {
-	background server in_ns server "$VSWITCHS" run -c "$RUN/server.ini"
+	background server server "$VSWITCHS" run -c "$RUN/server.ini"
 	wait_until 10 ask_server status || fail "the server starts"
 }
 
@@ -416,7 +426,7 @@ start_client() {
 	local pc
 
 	for pc; do
-		background "$pc" in_ns "$pc" "$VSWITCHC" run -c "$RUN/$pc.ini"
+		background "$pc" "$pc" "$VSWITCHC" run -c "$RUN/$pc.ini"
 	done
 }
 
@@ -434,6 +444,16 @@ port_value() {
 	ask_server ports | jq -r --arg n "$1" --arg k "$2" '[.ports[] | select(.name == $n)][0][$k]'
 }
 
+# port_has NAME CONDITION: a jq condition on the port's row, such as '.datagram > 1300'.
+port_has() {
+	ask_server ports | jq -e --arg n "$1" ".ports | any(.name == \$n and ($2))" >/dev/null
+}
+
+# listens PC PORT: somebody listens there for TCP.
+listens() {
+	in_ns "$1" ss -Hltn "sport = :$2" | grep -q .
+}
+
 # start_lan N: the whole of it, for tests that need no more: N members with their usual addresses, all up.
 start_lan() {
 	local n names=()
@@ -446,6 +466,7 @@ start_lan() {
 	for n in "${names[@]}"; do
 		client_ini "$n"
 	done
+	check_not "no LAN without the switch" can_ping pc1 "$(lan_ip pc2)"
 	start_server
 	start_client "${names[@]}"
 	for n in "${names[@]}"; do
@@ -475,6 +496,55 @@ lan_ip() {
 
 lan_ip6() {
 	echo "fd20::${1#pc}"
+}
+
+# --- Outages ----------------------------------------------------------------------------------------------------------
+
+children_of() {
+	cat "/proc/$1/task/$1/children" 2>/dev/null || true
+}
+
+# crash NAME: kill -9 of all of the program's processes at once.
+crash() {
+	local pid=${VS_PID[$1]} children
+
+	kill -STOP "$pid"
+	children=$(children_of "$pid")
+	# shellcheck disable=SC2086 # a list
+	kill -KILL $children "$pid"
+	wait "$pid" 2>/dev/null || true
+	unset "VS_PID[$1]"
+}
+
+server_listens() {
+	in_ns server ss -Hlun "sport = :$SERVER_PORT" | grep -q .
+}
+
+# start_pings NAME PC ADDRESS: twenty a second, each answer with its time in NAME.log.
+start_pings() {
+	background "$1" "$2" ping -n -D -i 0.05 "$3"
+}
+
+# answered_since NAME USEC: whether a ping that was sent at or after that moment has been answered. An answer's time less
+# its round trip is when its question left.
+answered_since() {
+	awk -v since="$2" -F '[][=]' '/bytes from/ {
+		split($NF, rtt, " ")
+		if ($2 * 1000000 - rtt[1] * 1000 >= since)
+			found = 1
+	} END { exit !found }' "$RUN/$1.log"
+}
+
+# recovers_within WHAT SECONDS USEC COMMAND...: from the moment USEC the command succeeds within so many seconds (times
+# VS_SLOW): for the requirements that name a time. The figure is printed.
+recovers_within() {
+	local what=$1 limit=$2 since=$3 took
+
+	shift 3
+	wait_until "$((limit + 10))" "$@" || fail "$what: not at all ($*)"
+	took=$(($(usec) - since))
+	((took <= limit * 1000000 * VS_SLOW)) || fail "$what: after $((took / 1000)) ms, $limit s allowed"
+	ok "$what: after $((took / 1000)) ms"
 }
 
 # --- The end ----------------------------------------------------------------------------------------------------------

@@ -6,8 +6,8 @@
 /* What Meson takes for "skipped". */
 #define VS_TEST_SKIP 77
 
-/* Moves this process, which must have one thread, into new namespaces where it is root; `lo` is up. Where the system does
- * not allow that, or has no /dev/net/tun, says so and ends the process with VS_TEST_SKIP. */
+/* Moves this process, which must have one thread, into new namespaces where it is root; `lo` is up. Where the system
+ * does not allow that, or has no /dev/net/tun, says so and ends the process with VS_TEST_SKIP. */
 void vs_netns_enter(void);
 
 #endif

@@ -1,4 +1,5 @@
-/* io/tap and io/netif against the kernel: what is configured is there, what goes in comes out, what cannot be is said. */
+/* io/tap and io/netif against the kernel: what is configured is there, what goes in comes out, what cannot be is said.
+ * Needs no privilege, but namespaces. */
 #include "io/tap.h"
 
 #include <errno.h>
@@ -130,7 +131,7 @@ static struct vs_netif_path path_to(const char *text, const char *bind_interface
 	return path;
 }
 
-/* --- Setting up ----------------------------------------------------------------------------------------------------- */
+/* --- Setting up --------------------------------------------------------------------------------------------------- */
 
 static void test_link(void **state)
 {
@@ -221,7 +222,7 @@ static void test_bridge(void **state)
 	bridge_call(SIOCBRDELBR, "vbr0", NULL);
 }
 
-/* --- What cannot be ------------------------------------------------------------------------------------------------- */
+/* --- What cannot be ----------------------------------------------------------------------------------------------- */
 
 static void test_errors_name_the_object(void **state)
 {
@@ -279,7 +280,7 @@ static void test_mac_from_key(void **state)
 	}
 }
 
-/* --- Frames --------------------------------------------------------------------------------------------------------- */
+/* --- Frames ------------------------------------------------------------------------------------------------------- */
 
 static int open_packet(const char *device)
 {

@@ -20,27 +20,51 @@ static uint64_t round_trip(struct sim_world *w, unsigned client)
 	return usec + down->delay_usec + down->jitter_usec + down->reorder_usec;
 }
 
+/* Whether chance may lose what is sent to or from the client. Then each hop of a flow may stall by itself until the
+ * sender gives a frame up, one after the other, and a handshake may take several attempts. */
+static bool is_lossy(struct sim_world *w, unsigned client)
+{
+	uint64_t now = w->clock.now;
+	return vs_impair_config(w->clients[client].up.impair, now)->loss > 0 ||
+	       vs_impair_config(w->clients[client].down.impair, now)->loss > 0;
+}
+
+static bool awaits_handshake(const struct sim_client *c)
+{
+	return c->initiator && (vs_initiator_busy(c->initiator) || !vs_link_is_up(c->end.link));
+}
+
+/* Since when the client has to deliver, and within which time. */
+static uint64_t obliged_since(struct sim_checks *k, const struct sim_flow *flow, unsigned client, uint64_t *max)
+{
+	struct sim_world *w = k->traffic->world;
+	uint64_t since = k->works_usec[client];
+	if (since > flow->last_usec)
+		*max = VS_MAX(*max, k->stall_max[client]);
+	if (is_lossy(w, client)) {
+		*max = VS_MAX(*max, 2 * SIM_STALL_MAX);
+		since = VS_MAX(since, awaits_handshake(&w->clients[client]) ? w->clock.now : w->clients[client].up_usec);
+	}
+	return since;
+}
+
 /* A watched flow has not delivered since flow->last_usec. */
 static void check_stall(struct sim_checks *k, struct sim_flow *flow, uint64_t now)
 {
 	struct sim_world *w = k->traffic->world;
 	unsigned from = flow->config.from, to = flow->config.to;
-	uint64_t since = flow->last_usec, max = SIM_STALL_MAX;
+	uint64_t max = SIM_STALL_MAX;
 	if (k->broken[from] || k->broken[to] || k->stopped)
 		return;
-	for (unsigned i = 0; i < 2; i++) {
-		unsigned client = i ? to : from;
-		if (k->works_usec[client] > flow->last_usec)
-			max = VS_MAX(max, k->stall_max[client]);
-		since = VS_MAX(since, k->works_usec[client]);
-	}
+	uint64_t since = VS_MAX(obliged_since(k, flow, from, &max), obliged_since(k, flow, to, &max));
+	since = VS_MAX(since, flow->last_usec);
 	uint64_t slack = 2 * (round_trip(w, from) + round_trip(w, to));
 	uint64_t stall = vs_time_since(vs_time_since(now, since), slack);
 	uint64_t *worst = max == SIM_STALL_MAX ? &k->stall_worst : &k->restart_stall_worst;
 	*worst = VS_MAX(*worst, stall);
-	if (stall <= max || flow->stall_worst == since)
+	if (stall <= max || flow->stall_reported == since)
 		return;
-	flow->stall_worst = since; /* said once */
+	flow->stall_reported = since;
 	sim_fail(w, "flow %u (%u to %u) has stalled for %.3f s, %.3f s are allowed", flow->id, from, to,
 		 (double)(now - since) / 1e6, (double)(max + slack) / 1e6);
 }

@@ -2,7 +2,8 @@
  *
  *  - No stall. Once the path works, a watched flow's next frame arrives within SIM_STALL_MAX and two round trips, and
  *    so it goes on; after a restart of the server, whose state a handshake has to rebuild, within
- *    SIM_RESTART_STALL_MAX and two round trips.
+ *    SIM_RESTART_STALL_MAX and two round trips. Where chance loses datagrams, each of the two hops has SIM_STALL_MAX,
+ *    as a frame is given up after max_age on each, and the attempts of a handshake are not counted.
  *  - Memory stays within its stated bounds, and is given back.
  *  - Retransmissions are at most 1.3 times what was lost on the wire, and one in a hundred segments.
  *  - Nothing is received that no peer of ours would send, no link asks to be called without anything to do, and the

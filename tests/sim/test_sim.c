@@ -14,8 +14,11 @@
 #include "sim/plan.h"
 
 #define SEEDS_DEFAULT 20
-/* Frames that wait when the sources stop take up to 4 MiB at 2 Mbit/s, and with losses longer. */
-#define DRAIN_MAX (60 * VS_SEC)
+/* What waits when the sources stop may be 4 MiB, on a line of 2 Mbit/s that loses much. */
+#define DRAIN_MAX (300 * VS_SEC)
+
+/* By then all handshakes must have succeeded, whatever the losses. */
+#define UP_MAX (30 * VS_SEC)
 
 struct options {
 	const char *scenario; /* NULL: all */
@@ -38,6 +41,14 @@ struct sim_run {
 	struct sim_script script;
 };
 
+static bool all_up(const struct sim_world *w)
+{
+	for (unsigned i = 0; i < w->config.clients; i++)
+		if (!w->server.slots[i].current)
+			return false;
+	return true;
+}
+
 static void start_run(struct sim_run *run)
 {
 	run->world = sim_world_new(&run->plan.config);
@@ -50,6 +61,8 @@ static void start_run(struct sim_run *run)
 		sim_script_add(&run->script, a->at, a->kind, a->client, a->usec, a->value);
 	}
 	sim_clock_run(&run->world->clock, 2 * VS_SEC);
+	while (!all_up(run->world) && run->world->clock.now < UP_MAX)
+		sim_clock_run(&run->world->clock, run->world->clock.now + 100 * VS_MSEC);
 	for (unsigned i = 0; i < run->plan.flows_n; i++)
 		sim_traffic_add(&run->traffic, &run->plan.flows[i]);
 }

@@ -46,7 +46,7 @@ struct sim_flow {
 	uint64_t received, bytes, marked;
 	uint64_t last_usec; /* of the last delivery; at first, of the start */
 	uint64_t delay_worst;
-	uint64_t stall_worst;
+	uint64_t stall_reported; /* the start of the last stall that was */
 
 	uint64_t *at_server; /* ring: when frames reached the server, by number; for the second hop's waits */
 	struct sim_hop hops[2];

@@ -21,7 +21,7 @@
 
 #define NOW (1000 * VS_SEC)
 
-/* --- The fake system -------------------------------------------------------------------------------------------------- */
+/* --- The fake system ---------------------------------------------------------------------------------------------- */
 
 static struct {
 	char opened[VS_IFNAME_MAX + 1];
@@ -72,7 +72,8 @@ static int fake_start_script(struct vs_script *script, const char *tap_name, con
 	(void)now;
 	if (fake.script_error)
 		return vs_fault(fault, fake.script_error, "no scripts today");
-	snprintf(fake.scripts + used, sizeof(fake.scripts) - used, "%s:%s ", event == VS_SCRIPT_UP ? "up" : "down", tap_name);
+	snprintf(fake.scripts + used, sizeof(fake.scripts) - used, "%s:%s ", event == VS_SCRIPT_UP ? "up" : "down",
+		 tap_name);
 	return 0;
 }
 
@@ -83,7 +84,7 @@ static const struct vs_broker_ops fake_ops = {
 	.start_script = fake_start_script,
 };
 
-/* --- A broker with some grants -------------------------------------------------------------------------------------- */
+/* --- A broker with some grants ------------------------------------------------------------------------------------ */
 
 static struct vs_broker *broker;
 static int ours, theirs; /* ends of the socket pair */
@@ -165,7 +166,9 @@ static int setup(void **state)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
 	ours = pair[0];
 	theirs = pair[1];
-	struct vs_broker_spec spec = { .ops = &fake_ops, .config_path = config_path, .grant = fake_grant, .arg = &fake };
+	struct vs_broker_spec spec = {
+		.ops = &fake_ops, .config_path = config_path, .grant = fake_grant, .arg = &fake
+	};
 	broker = vs_broker_new(&spec, theirs, grants);
 	free(grants);
 	vs_log_setup(VS_LOG_ERROR, NULL, NULL);
@@ -184,7 +187,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* --- Talking to it ---------------------------------------------------------------------------------------------------- */
+/* --- Talking to it ------------------------------------------------------------------------------------------------ */
 
 static struct vs_broker_reply reply;
 
@@ -251,7 +254,7 @@ static int tap_call(enum vs_broker_verb verb, const char *name)
 	return err;
 }
 
-/* --- Tests ------------------------------------------------------------------------------------------------------------ */
+/* --- Tests -------------------------------------------------------------------------------------------------------- */
 
 static void test_tap_by_name_only(void **state)
 {
