@@ -156,8 +156,11 @@ static void account_failed(struct vs_udp_sender *s, struct vs_tx_batch *batch, u
 {
 	s->stats->tx_failed += n;
 	for (; n > 0; n--) {
-		vs_drop(s->drops, VS_DROP_SEND_FAILED);
-		vs_tx_batch_result(batch, &batch->datagrams[batch->head], error);
+		const struct vs_tx_datagram *d = &batch->datagrams[batch->head];
+		/* A probe that is too large has got its answer: that is no loss. */
+		if (error != EMSGSIZE || !(d->flags & VS_TX_ALONE))
+			vs_drop(s->drops, VS_DROP_SEND_FAILED);
+		vs_tx_batch_result(batch, d, error);
 		vs_tx_batch_sent(batch);
 	}
 }

@@ -336,7 +336,6 @@ size_t vs_link_output(struct vs_link *link, uint64_t now, uint8_t *out, size_t r
 
 void vs_link_refused(struct vs_link *link, uint64_t counter, size_t size, bool too_big, uint64_t now)
 {
-	vs_drop(&link->drops, VS_DROP_SEND_FAILED);
 	vs_report_tx_exclude(&vs_link_current(link)->report_tx, counter);
 	if (too_big) {
 		vs_pmtud_too_big(&link->pmtud, (uint16_t)VS_MIN(size, (size_t)UINT16_MAX), now);

@@ -83,7 +83,8 @@ restore
 if setpriv --reuid 65534 --regid 65534 --clear-groups true 2>/dev/null; then
 	mkdir -m 777 "$RUN/anyone"
 	sed "s|^control.*|control = $RUN/anyone/pc1.sock|" "$RUN/pc1.ini" >"$RUN/anyone/pc1.ini"
-	chmod 644 "$RUN/anyone/pc1.ini"
+	chmod 600 "$RUN/anyone/pc1.ini"
+	chown 65534:65534 "$RUN/anyone/pc1.ini"
 	refuses "no privilege" 'privilege|permitted|root|CAP_NET_ADMIN' pc1 \
 		setpriv --reuid 65534 --regid 65534 --clear-groups "$VSWITCHC" run -c "$RUN/anyone/pc1.ini"
 	check "... not even a socket" test ! -S "$RUN/anyone/pc1.sock"
