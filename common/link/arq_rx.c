@@ -14,7 +14,7 @@
 
 /* An ACK is repeated in so many of the datagrams with other lanes' ACKs that follow, so that losing one does not make
  * the sender, for whom later arrivals in those lanes prove this one late, send again what is here. */
-#define ACK_REPEATS 16
+#define ACK_REPEATS 8
 
 /* What a kept segment costs at least: the smallest buffer class. The advertised window counts in these. */
 #define SEGMENT_COST 1664

@@ -325,7 +325,8 @@ static void test_malformed_acks(void **state)
 	struct vs_segment bad = ack;
 	bad.una = 105;
 	assert_false(vs_arq_tx_input(a.tx, &bad, a.now)); /* acknowledges what was never sent */
-	bad.una = 99 + UINT32_C(0x80000000);
+	bad.una = 104 + UINT32_C(0x80000000);
+	bad.cmd = VS_CMD_WINS;
 	assert_true(vs_arq_tx_input(a.tx, &bad, a.now)); /* as far behind as can be: old */
 	bad = ack;
 	bad.conv = VS_LANES_MAX;
@@ -663,7 +664,7 @@ static void test_skip_delivers_what_is_whole(void **state)
 			arrive(&a, &a.carried[i].seg);
 		take_frames(&a);
 		assert_int_equal(vs_arq_rx_una(a.rx, 0), 10);
-		assert_int_equal(a.expected, 5 - (cases[k].skip == 10));
+		assert_int_equal(a.expected, cases[k].skip == 10 ? 0 : 5);
 		assert_int_equal(rx_stats(&a).held, 0);
 		close_arq(&a);
 	}
