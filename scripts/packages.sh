@@ -45,20 +45,24 @@ vs_install() {
 		sh "${missing[@]}" || echo "apt-get could not install all of: ${missing[*]}" >&2
 }
 
-# vs_build DIRECTORY [MESON-OPTION...]: configures (anew, if the options are new) and builds.
+# vs_quietly COMMAND...: its output is shown, the end of it, only if it fails.
+vs_quietly() {
+	local output
+
+	output=$("$@" 2>&1) || { tail -n 60 <<<"$output" >&2 && return 1; }
+}
+
+# vs_build DIRECTORY [MESON-OPTION...]: configures (anew, if there are options) and builds.
 vs_build() {
-	local dir=$1 log
+	local dir=$1
 
 	shift
-	log=$(mktemp)
-	# shellcheck disable=SC2064 # the name as it is now
-	trap "rm -f '$log'" RETURN
-	if [[ -f $dir/build.ninja ]]; then
-		(($# == 0)) || meson configure "$dir" "$@" >"$log" 2>&1 || { cat "$log" >&2 && return 1; }
-	else
-		meson setup "$dir" "$VS_ROOT" "$@" >"$log" 2>&1 || { cat "$log" >&2 && return 1; }
+	if [[ ! -f $dir/build.ninja ]]; then
+		vs_quietly meson setup "$dir" "$VS_ROOT" "$@" || return
+	elif (($# > 0)); then
+		vs_quietly meson configure "$dir" "$@" || return
 	fi
-	ninja -C "$dir" >"$log" 2>&1 || { tail -n 60 "$log" >&2 && return 1; }
+	vs_quietly ninja -C "$dir"
 }
 
 # The scripts are for bash of this version on Linux; Meson needs the system's Python, not one of a virtual environment.

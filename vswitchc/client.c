@@ -45,6 +45,9 @@ void client_set_up(struct client *client, bool up)
 	client->last_error[0] = '\0';
 	vs_info("connected to %s, %s", vs_addr_format(&vs_link_path(link)->peer, text),
 		vs_cipher_name(vs_link_params(link)->cipher));
+	if (vs_link_params(link)->mtu != client->config.tap.mtu)
+		vs_warn("the MTU of %s is %u, the server's port says %u: large packets may not arrive",
+			client->config.tap.device, client->config.tap.mtu, vs_link_params(link)->mtu);
 }
 
 /* --- Control socket --- */

@@ -39,6 +39,14 @@ static void set_timer(struct client *client)
 	vs_timer_set(&client->dial_timer, deadline);
 }
 
+/* The preferred server's turn again. What is being looked up is another's. */
+static void restart_targets(struct client *client)
+{
+	vs_lookup_cancel(client->lookup);
+	client->lookup = NULL;
+	vs_targets_restart(&client->targets);
+}
+
 void client_dial(struct client *client)
 {
 	vs_initiator_start(client->initiator, vs_loop_now(client->loop));
@@ -206,7 +214,7 @@ static void install_session(struct client *client, struct vs_initiator_result *r
 		client_complain(client, "new session: %s", strerror(-err));
 		client_dial(client);
 	}
-	vs_targets_restart(&client->targets);
+	restart_targets(client);
 }
 
 static void task_done(struct vs_offload_job *job, int status)
@@ -281,13 +289,17 @@ static uint64_t patience(uint8_t reason)
 static void link_ended(struct client *client, uint8_t reason)
 {
 	uint64_t delay = patience(reason);
-	client_complain(client, "the server has ended the link: %s; next attempt in %.1f s",
-			vs_close_reason_text(reason), (double)delay / (double)VS_SEC);
+	client_complain(client, "the link has ended: %s; next attempt in %.1f s", vs_close_reason_text(reason),
+			(double)delay / (double)VS_SEC);
+	if (reason == VS_CLOSE_ERROR) {
+		vs_link_close(vs_wport_link(client->server), reason);
+		vs_wport_flush(client->server);
+	}
 	vs_link_end(vs_wport_link(client->server));
 	vs_wport_touch(client->server);
 	client_set_up(client, false);
 	vs_initiator_forget(client->initiator);
-	vs_targets_restart(&client->targets);
+	restart_targets(client);
 	client->not_before_usec = vs_loop_now(client->loop) + delay;
 	client_dial(client);
 }
@@ -314,7 +326,7 @@ void client_link_events(void *arg, struct vs_wport *port, unsigned events)
 	}
 	if (events & VS_LINK_WANT_HANDSHAKE) {
 		if (!vs_initiator_busy(client->initiator) && !link_works(client, vs_loop_now(client->loop))) {
-			vs_targets_restart(&client->targets);
+			restart_targets(client);
 			client_complain(client, "no answer from the server: dialling again");
 		}
 		client_dial(client);

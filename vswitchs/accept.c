@@ -56,12 +56,13 @@ static struct vs_policy policy_of(const struct member *member)
 	return policy;
 }
 
-/* Of the link's state here: what the two ends agreed on last, or, where there is none, a new one. */
-static uint64_t incarnation_of(const struct client *client)
+/* Of the link's state here, if the client knows it; else a new one. It must never be one that the client could hold
+ * without having reset its lanes when we do. */
+static uint64_t incarnation_for(const struct client *client, const struct vs_offer *offer)
 {
 	const struct vs_link *link = vs_wport_link(client->port);
-	if (client->up && vs_link_is_up(link))
-		return vs_link_params(link)->incarnation;
+	if (client->up && vs_link_is_up(link) && vs_link_params(link)->incarnation == offer->incarnation)
+		return offer->incarnation;
 	uint64_t incarnation;
 	do
 		incarnation = vs_random_u64();
@@ -89,7 +90,8 @@ static void accept_client(struct task *task, const struct vs_responder_result *r
 		free_task(task);
 		return;
 	}
-	if (vs_params_choose(&policy, &task->handshake.offer, incarnation_of(client), &params) < 0) {
+	if (vs_params_choose(&policy, &task->handshake.offer, incarnation_for(client, &task->handshake.offer),
+			     &params) < 0) {
 		VS_LOG_LIMITED(VS_LOG_WARN, "%s: the client does not offer the cipher that its port demands",
 			       member->config.name);
 		free_task(task);
@@ -178,17 +180,18 @@ void server_handshake(void *arg, const uint8_t *datagram, size_t len, const stru
 		struct task *task = malloc(sizeof(*task));
 		if (!task) {
 			vs_drop(&server->handshake_drops, VS_DROP_NO_BUFFER);
-			return;
+			break;
 		}
 		*task = (struct task){ .handshake = handshake, .server = server, .path = *path };
 		server->handshakes++;
 		submit(task);
-		return;
+		break;
 	}
 	case VS_RESPONDER_COOKIE:
 		vs_worker_send_raw(server->worker, result.cookie_reply, sizeof(result.cookie_reply), path);
-		return;
+		break;
 	default:
 		vs_drop(&server->handshake_drops, result.reason);
 	}
+	vs_handshake_job_wipe(&handshake);
 }

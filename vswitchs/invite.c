@@ -170,10 +170,10 @@ static void write_client_ini(FILE *out, const struct vs_invitation *invitation, 
 			     const struct keys *keys, uint32_t mtu)
 {
 	fprintf(out,
-		"; vswitchc.ini: \"%s\" on the virtual LAN of %s.\n"
-		"; On that PC: save this file as /etc/vswitch/vswitchc.ini, then\n"
-		";   chmod 600 /etc/vswitch/vswitchc.ini\n"
-		";   vswitchc run\n"
+		"; \"%s\" on the virtual LAN of %s.\n"
+		"; On that PC: save this file as /etc/vswitch/%s.ini, then\n"
+		";   chmod 600 /etc/vswitch/%s.ini\n"
+		";   vswitchc run -c /etc/vswitch/%s.ini      or, for good:  systemctl enable --now vswitchc@%s\n"
 		"; Who has this file can join as \"%s\". 'vswitchc config-help' explains all keys.\n"
 		"\n"
 		"[common]\n"
@@ -181,8 +181,8 @@ static void write_client_ini(FILE *out, const struct vs_invitation *invitation, 
 		"server_port = %u\n"
 		"server_public_key = %s\n"
 		"private_key = %s\n",
-		invitation->name, server->host, invitation->name, server->host, server->port, keys->server_public_key,
-		keys->private_key);
+		invitation->name, server->host, invitation->name, invitation->name, invitation->name, invitation->name,
+		invitation->name, server->host, server->port, keys->server_public_key, keys->private_key);
 	if (keys->preshared_key[0])
 		fprintf(out, "preshared_key = %s\n", keys->preshared_key);
 	fprintf(out,

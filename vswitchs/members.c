@@ -84,6 +84,13 @@ void server_remove_client(struct client *client, uint8_t reason)
 	free_client(client);
 }
 
+/* Links that a member may have besides those that are up: a client that has lost its state dials with a new link id
+ * while its old link is still there. */
+static unsigned links_max(const struct member *member)
+{
+	return VS_MAX(member->config.max_clients, (uint32_t)SERVER_UNCONFIRMED_MAX);
+}
+
 /* Makes room among those that have not shown that they are alive. */
 static void bound_unconfirmed(struct member *member)
 {
@@ -96,7 +103,7 @@ static void bound_unconfirmed(struct member *member)
 			oldest = client;
 		n++;
 	}
-	if (n >= SERVER_UNCONFIRMED_MAX)
+	if (n >= links_max(member))
 		free_client(oldest);
 }
 
@@ -180,7 +187,7 @@ void server_link_events(void *arg, struct vs_wport *port, unsigned events)
 	}
 	if (events & VS_LINK_ERROR) {
 		VS_LOG_LIMITED(VS_LOG_WARN, "%s: the client has broken the protocol", client->name);
-		client_lost(client, "protocol error");
+		server_remove_client(client, VS_CLOSE_ERROR);
 		return;
 	}
 	if (events & VS_LINK_TIMED_OUT) {
@@ -205,9 +212,8 @@ int server_add_member(struct server *server, const struct vs_server_port_config 
 	member->server = server;
 	member->config = *config;
 	vs_list_init(&member->clients);
-	/* A client that has lost its state dials with a new link id while its old link is still there: one more each. */
 	int err = vs_responder_set_peer(server->responder, config->public_key, config->preshared_key,
-					(uintptr_t)member, config->max_clients + SERVER_UNCONFIRMED_MAX);
+					(uintptr_t)member, config->max_clients + links_max(member));
 	if (err < 0) {
 		vs_error("[port %s]: %s", config->name, strerror(-err));
 		vs_wipe(member, sizeof(*member));
@@ -249,17 +255,19 @@ static void reconfigure_ports(struct member *member)
 	}
 }
 
+void server_forget_key(struct member *member)
+{
+	vs_responder_remove_peer(member->server->responder, member->config.public_key);
+}
+
 void server_change_member(struct member *member, const struct vs_server_port_config *config)
 {
 	uint64_t diff = vs_server_port_diff(&member->config, config);
-	bool ends = diff & ~VS_PORT_LIVE_MASK;
-	if (diff & UINT64_C(1) << VS_PORT_PUBLIC_KEY)
-		vs_responder_remove_peer(member->server->responder, member->config.public_key);
-	if (ends)
+	if (diff & ~VS_PORT_LIVE_MASK)
 		server_kick(member, diff & UINT64_C(1) << VS_PORT_PUBLIC_KEY ? VS_CLOSE_REVOKED : VS_CLOSE_SHUTDOWN);
 	member->config = *config;
 	int err = vs_responder_set_peer(member->server->responder, config->public_key, config->preshared_key,
-					(uintptr_t)member, config->max_clients + SERVER_UNCONFIRMED_MAX);
+					(uintptr_t)member, config->max_clients + links_max(member));
 	if (err < 0)
 		vs_error("[port %s]: %s", config->name, strerror(-err));
 	reconfigure_ports(member);

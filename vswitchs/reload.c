@@ -20,6 +20,11 @@ static void reload_members(struct server *server, const struct vs_server_config 
 		note(changes, "removed", member->config.name);
 		server_remove_member(member, VS_CLOSE_REVOKED);
 	}
+	VS_LIST_FOREACH(&server->members, member, struct member, node) {
+		const struct vs_server_port_config *port = vs_server_config_port(fresh, member->config.name);
+		if (memcmp(port->public_key, member->config.public_key, VS_KEY_SIZE) != 0)
+			server_forget_key(member);
+	}
 	for (size_t i = 0; i < fresh->n_ports; i++) {
 		const struct vs_server_port_config *port = &fresh->ports[i];
 		member = server_find_member(server, port->name);

@@ -21,7 +21,7 @@
 #include "link/responder.h"
 #include "vswitchs/schema.h"
 
-/* Clients of one member that have not sent anything yet. The newest push out the oldest. */
+/* Clients of one member that have not sent anything yet: so many, or max_clients. The newest push out the oldest. */
 #define SERVER_UNCONFIRMED_MAX 4
 
 /* Handshakes under way at a time. */
@@ -84,6 +84,10 @@ int server_add_member(struct server *server, const struct vs_server_port_config 
 /* Ends its links for a reason of enum vs_close_reason. */
 void server_remove_member(struct member *member, uint8_t reason);
 struct member *server_find_member(const struct server *server, const char *name);
+
+/* Does not know the member's key any more; before server_change_member() to another key, and for all members before
+ * that, because two sections may exchange their keys. */
+void server_forget_key(struct member *member);
 
 /* Takes over what may change under live links, and ends those to which more has changed. */
 void server_change_member(struct member *member, const struct vs_server_port_config *config);

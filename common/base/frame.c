@@ -125,7 +125,9 @@ struct vs_frame *vs_frame_copy(const struct vs_frame *frame)
 	struct vs_frame *copy = vs_frame_new(frame->pool, frame->len);
 	if (!copy)
 		return NULL;
-	memcpy(vs_frame_bytes(copy), vs_frame_cbytes(frame), frame->len);
+	/* With what stands in front of it: a framing header belongs to the frame. */
+	uint32_t front = VS_MIN(frame->offset, copy->offset);
+	memcpy(vs_frame_bytes(copy) - front, vs_frame_cbytes(frame) - front, front + frame->len);
 	copy->vlan = frame->vlan;
 	copy->flow_hash = frame->flow_hash;
 	return copy;

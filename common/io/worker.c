@@ -206,6 +206,7 @@ static void input_data(struct vs_worker *worker, const struct vs_rx_datagram *da
 		return;
 	}
 	vs_link_input(port->link, datagram->data, datagram->len, path, now, &worker->arrived);
+	return_retired(port);
 	vs_wport_touch(port);
 	forward_arrived(port, now);
 }
@@ -264,6 +265,8 @@ int vs_worker_open_udp(struct vs_worker *worker, int fd4, int fd6, bool errors)
 		return err;
 	vs_carrier_free(worker->carrier);
 	worker->carrier = carrier;
+	/* Links that the old one had blocked. */
+	vs_deferred_schedule(&worker->turn_end);
 	return 0;
 }
 
@@ -393,11 +396,17 @@ int vs_worker_add_link(struct vs_worker *worker, const struct vs_link_config *li
 	return 0;
 }
 
-/* Frees a link's sessions by way of a goodbye: each index that is still taken for the port goes back. */
-static void remove_link(struct vs_wport *port)
+void vs_wport_flush(struct vs_wport *port)
 {
 	pump(port, vs_loop_now(port->worker->loop));
 	vs_deferred_schedule(&port->worker->turn_end);
+}
+
+/* Frees a link by way of a goodbye; each index that leads to it goes back. */
+static void remove_link(struct vs_wport *port)
+{
+	vs_wport_flush(port);
+	return_retired(port);
 	vs_link_end(port->link);
 	return_retired(port);
 	vs_timer_fini(&port->timer);
@@ -450,6 +459,7 @@ void vs_worker_drop_index(struct vs_worker *worker, uint32_t index)
 int vs_wport_install(struct vs_wport *port, const struct vs_session_keys *keys, const struct vs_params *params)
 {
 	int err = vs_link_install(port->link, keys, params, vs_loop_now(port->worker->loop));
+	return_retired(port);
 	vs_wport_touch(port);
 	return err;
 }

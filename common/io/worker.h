@@ -85,6 +85,9 @@ void vs_worker_drop_index(struct vs_worker *worker, uint32_t index);
 int vs_wport_install(struct vs_wport *port, const struct vs_session_keys *keys, const struct vs_params *params)
 	VS_MUST_CHECK;
 
+/* Writes what the link has to send at once, as before an end. */
+void vs_wport_flush(struct vs_wport *port);
+
 /* The link has been touched from outside (path, close): it is to be served at the end of this turn. */
 void vs_wport_touch(struct vs_wport *port);
 

@@ -48,7 +48,8 @@ static void mark_lost(struct vs_arq_tx *tx, struct tx_segment *seg, uint64_t now
 		tx->suspicion = true;
 	seg->state = TX_LOST;
 	vs_list_append(&tx->lost, &seg->node);
-	vs_congestion_lost(tx->config.congestion, now, tx_bytes(seg), seg->sent_usec, tx->inflight_bytes);
+	if (seg->sent_usec > tx->excused_usec)
+		vs_congestion_lost(tx->config.congestion, now, tx_bytes(seg), seg->sent_usec, tx->inflight_bytes);
 }
 
 void vs_arq_tx_detect_losses(struct vs_arq_tx *tx, uint64_t now)

@@ -179,14 +179,15 @@ static int drain(struct vs_arq_rx *rx, struct rx_lane *lane, struct vs_deframed 
 	return err;
 }
 
-static void keep(struct vs_arq_rx *rx, struct rx_lane *lane, const struct vs_segment *seg)
+/* False: there is no room for it. */
+static bool keep(struct vs_arq_rx *rx, struct rx_lane *lane, const struct vs_segment *seg)
 {
 	struct vs_frame *copy = NULL;
 	if (rx->stats.held < rx->config.budget && grow_ring(lane, seg->sn - lane->nxt + 1))
 		copy = vs_frame_new(rx->config.pool, seg->len);
 	if (!copy) {
 		vs_drop(rx->config.drops, VS_DROP_NO_BUFFER);
-		return;
+		return false;
 	}
 	memcpy(vs_frame_bytes(copy), seg->data, seg->len);
 	*slot_of(lane, seg->sn) = (struct rx_slot){ .kept = copy, .frg = seg->frg };
@@ -195,6 +196,7 @@ static void keep(struct vs_arq_rx *rx, struct rx_lane *lane, const struct vs_seg
 	rx->stats.out_of_order++;
 	if (vs_sn_diff(seg->sn + 1, lane->top) > 0)
 		lane->top = seg->sn + 1;
+	return true;
 }
 
 /* --- Acknowledgement --- */
@@ -220,18 +222,21 @@ static int input_push(struct vs_arq_rx *rx, struct rx_lane *lane, const struct v
 		vs_drop(rx->config.drops, VS_DROP_OUT_OF_WINDOW);
 		return 0;
 	}
-	owe_ack(rx, seg, seg->sn, now);
 	bool known = ahead < 0 || (vs_sn_diff(seg->sn, lane->top) < 0 && slot_of(lane, seg->sn)->kept);
+	if (!known && ahead > 0 && !keep(rx, lane, seg)) {
+		/* The ACK must not name what is not here, or it would never be sent again. */
+		owe_ack(rx, seg, lane->nxt - 1, now);
+		return 0;
+	}
+	owe_ack(rx, seg, seg->sn, now);
 	if (known) {
 		rx->stats.duplicates++;
 		vs_drop(rx->config.drops, VS_DROP_DUPLICATE);
 		return 0;
 	}
 	rx->stats.segments++;
-	if (ahead > 0) {
-		keep(rx, lane, seg);
+	if (ahead > 0)
 		return 0;
-	}
 	bool gap_behind = lane->top != lane->nxt;
 	lane->nxt++;
 	if (!gap_behind)
@@ -249,26 +254,51 @@ static uint32_t whole_message(const struct rx_lane *lane, uint32_t sn, uint32_t 
 	return sn;
 }
 
+/* The first sequence number from nxt on whose segment is here, but not beyond `end`. */
+static uint32_t next_present(const struct rx_lane *lane, uint32_t end)
+{
+	uint32_t sn = lane->nxt;
+	while (vs_sn_diff(sn, lane->top) < 0 && vs_sn_diff(sn, end) < 0) {
+		uint64_t word = vs_seqbits_word(&lane->present, sn);
+		if (word) {
+			sn += (uint32_t)__builtin_ctzll(word);
+			return vs_sn_diff(sn, end) < 0 && vs_sn_diff(sn, lane->top) < 0 ? sn : end;
+		}
+		sn += 64;
+	}
+	return end;
+}
+
+static void forget_partial(struct vs_arq_rx *rx, struct rx_lane *lane)
+{
+	rx->stats.held -= vs_deframer_pending(&lane->deframer);
+	vs_deframer_reset(&lane->deframer);
+	lane->boundary = false;
+}
+
 /* Delivers the complete messages before `end` and lets the rest go. A message is known to start only after a segment
  * that ended one, so the message right behind a gap goes as well. */
 static int skip(struct vs_arq_rx *rx, struct rx_lane *lane, uint32_t end, struct vs_deframed *arrived)
 {
 	int err = 0;
 	while (lane->nxt != end && !err) {
+		/* A gap has nothing to deliver: on to the next segment that is here. */
+		uint32_t here = next_present(lane, end);
+		if (here != lane->nxt) {
+			forget_partial(rx, lane);
+			rx->stats.skipped += here - lane->nxt;
+			lane->nxt = here;
+			continue;
+		}
 		uint32_t message_end = lane->boundary ? whole_message(lane, lane->nxt, end) : lane->nxt;
 		if (message_end != lane->nxt) {
 			while (lane->nxt != message_end && !err)
 				err = deliver_kept(rx, lane, lane->nxt++, arrived);
 			continue;
 		}
-		rx->stats.held -= vs_deframer_pending(&lane->deframer);
-		vs_deframer_reset(&lane->deframer);
-		lane->boundary = false;
-		if (vs_sn_diff(lane->nxt, lane->top) < 0 && slot_of(lane, lane->nxt)->kept) {
-			lane->boundary = slot_of(lane, lane->nxt)->frg == 0;
-			discard(rx, lane, lane->nxt);
-		}
-		lane->nxt++;
+		forget_partial(rx, lane);
+		lane->boundary = slot_of(lane, lane->nxt)->frg == 0;
+		discard(rx, lane, lane->nxt++);
 		rx->stats.skipped++;
 	}
 	lane->boundary = true;

@@ -69,10 +69,17 @@ static void give_up_all_expired(struct vs_arq_tx *tx, uint64_t now)
 		vs_arq_tx_give_up_expired(tx, (unsigned)__builtin_ctzll(set), now);
 }
 
-/* Sends the oldest segment once more, in front of everything and whatever the congestion window says. */
+/* Sends a segment once more, in front of everything and whatever the congestion window says: the first that is known to
+ * be lost, as what fills the window may be just what the receiver has no room for until that one comes; else the oldest
+ * in flight. */
 static void probe(struct vs_arq_tx *tx)
 {
-	struct tx_segment *seg = VS_LIST_FIRST(&tx->sent, struct tx_segment, node);
+	struct tx_segment *seg = VS_LIST_FIRST(&tx->lost, struct tx_segment, node);
+	if (seg) {
+		seg->probe = true;
+		return;
+	}
+	seg = VS_LIST_FIRST(&tx->sent, struct tx_segment, node);
 	if (!seg)
 		return;
 	vs_list_remove(&seg->node);
@@ -96,6 +103,10 @@ enum vs_arq_event vs_arq_tx_timeout(struct vs_arq_tx *tx, uint64_t now)
 		vs_arq_tx_detect_losses(tx, now);
 	if (now < tx->probe_deadline)
 		return VS_ARQ_NOTHING;
+	if (vs_list_empty(&tx->sent)) {
+		tx->probe_deadline = VS_NEVER;
+		return VS_ARQ_NOTHING;
+	}
 	tx->probe_count++;
 	if (tx->probe_count >= 2)
 		vs_congestion_timeout(tx->config.congestion, now);
@@ -111,6 +122,11 @@ uint32_t vs_arq_tx_take_largest_delivered(struct vs_arq_tx *tx, uint64_t *sent_u
 	*sent_usec = tx->largest_sent_usec;
 	tx->largest_delivered = 0;
 	return bytes;
+}
+
+void vs_arq_tx_excuse_losses(struct vs_arq_tx *tx, uint64_t now)
+{
+	tx->excused_usec = now;
 }
 
 bool vs_arq_tx_take_suspicion(struct vs_arq_tx *tx)

@@ -388,12 +388,23 @@ void vs_arq_tx_write_lost(struct vs_arq_tx *tx, const struct vs_arq_rx *rx, uint
 			break;
 		/* As for new data, the window counts as open until it is full: a caller that sees it open is never left
 		 * with nothing to send. */
-		if (!seg->probe && tx->inflight_bytes >= vs_congestion_window(tx->config.congestion))
+		if (tx->inflight_bytes >= vs_congestion_window(tx->config.congestion))
 			break;
 		vs_list_remove(&seg->node);
 		write_segment(tx, rx, seg, now, parts);
 	}
+}
+
+void vs_arq_tx_write_urgent(struct vs_arq_tx *tx, const struct vs_arq_rx *rx, uint64_t now, struct vs_parts *parts)
+{
+	struct tx_segment *seg;
 	write_skips(tx, rx, now, parts);
+	while ((seg = first_lost(tx, now)) && seg->probe) {
+		if (VS_SEGMENT_HEADER + seg->len > parts->room || !vs_parts_fits(parts, VS_SEGMENT_HEADER))
+			break;
+		vs_list_remove(&seg->node);
+		write_segment(tx, rx, seg, now, parts);
+	}
 }
 
 bool vs_arq_tx_write_waiting(struct vs_arq_tx *tx, const struct vs_arq_rx *rx, uint64_t now, struct vs_parts *parts)

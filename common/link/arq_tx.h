@@ -89,8 +89,10 @@ static inline unsigned vs_arq_segments(uint32_t len, uint32_t first_max, uint32_
 
 /* --- Transmission ------------------------------------------------------------------------------------------------- */
 
-/* Adds what must be sent again to the datagram: SKIPs that are due, and lost segments as the congestion window lets
- * them go (a probe goes regardless), as many as fit. */
+/* Adds SKIPs that are due and a probe to the datagram, whatever the congestion window says, as many as fit. */
+void vs_arq_tx_write_urgent(struct vs_arq_tx *tx, const struct vs_arq_rx *rx, uint64_t now, struct vs_parts *parts);
+
+/* Adds lost segments, as many as fit and as the congestion window lets go. */
 void vs_arq_tx_write_lost(struct vs_arq_tx *tx, const struct vs_arq_rx *rx, uint64_t now, struct vs_parts *parts);
 
 /* Adds the next segment that waits for its first transmission, if one does and fits. */
@@ -129,6 +131,9 @@ enum vs_arq_event {
 
 /* Runs the timers that are due. Bits of lanes that have gained room (by SKIP) come with the next input_done(). */
 enum vs_arq_event vs_arq_tx_timeout(struct vs_arq_tx *tx, uint64_t now);
+
+/* The path's MTU has shrunk: that what was sent until now is lost says nothing about congestion. */
+void vs_arq_tx_excuse_losses(struct vs_arq_tx *tx, uint64_t now);
 
 /* A segment has been lost at least twice since the last call: the path's MTU may have shrunk. */
 bool vs_arq_tx_take_suspicion(struct vs_arq_tx *tx);

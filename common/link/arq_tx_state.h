@@ -77,6 +77,7 @@ struct vs_arq_tx {
 	uint64_t skip_deadline;
 	unsigned skip_count; /* SKIPs sent since the last was asked for */
 	bool suspicion;
+	uint64_t excused_usec; /* losses of what was sent until then are no sign of congestion */
 	uint32_t largest_delivered;
 	uint64_t largest_sent_usec;
 	struct vs_arq_tx_stats stats;

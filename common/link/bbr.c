@@ -240,7 +240,14 @@ static void check_pipe_full(struct bbr *b, const struct vs_rate_sample *sample)
 	uint64_t bandwidth = vs_bbr_model_bandwidth(&b->model);
 	uint32_t loss = vs_loss_probe_round_end(&b->model.loss, b->cc.datagram);
 
-	if (b->pipe_full || sample->app_limited)
+	if (b->pipe_full)
+		return;
+	/* A queue that loses shows a full pipe, also where retransmissions keep it full and new data come too slowly. */
+	if (loss > LOSS_WITH_DELAY && vs_bbr_model_round_delayed(&b->model)) {
+		b->pipe_full = true;
+		return;
+	}
+	if (sample->app_limited)
 		return;
 	if (bandwidth >= b->full_bandwidth + b->full_bandwidth / 4) {
 		b->full_bandwidth = bandwidth;

@@ -151,6 +151,9 @@ void vs_link_promote(struct vs_link *link, struct vs_session *session, uint64_t 
 	if (!current->params.resumed)
 		reset_lanes(link);
 	apply_params(link, &current->params, now);
+	/* The new session's reports know nothing of the path yet, and its counters nothing of old probes. */
+	vs_link_path_measured(link);
+	link->probes_n = 0;
 	link->stats.handshakes++;
 	if (!was_up)
 		link->events |= VS_LINK_UP;

@@ -44,8 +44,12 @@ static void input_segments(struct vs_link *link, struct vs_session *session, str
 			vs_drop(&link->drops, VS_DROP_BAD_LANE);
 			continue;
 		}
-		if (!vs_arq_tx_input(link->arq_tx, &seg, now))
+		if (!vs_arq_tx_input(link->arq_tx, &seg, now)) {
+			/* The two ends do not speak of the same lanes: only a fresh start mends that. */
 			vs_drop(&link->drops, VS_DROP_BAD_SEGMENT);
+			fail(link);
+			return;
+		}
 		if (seg.cmd == VS_CMD_PUSH) {
 			stamp = seg.ts;
 			stamped = true;

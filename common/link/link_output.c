@@ -225,11 +225,11 @@ static void fill(struct vs_link *link, uint64_t now)
 static size_t output_segments(struct vs_link *link, uint64_t now, uint8_t *out, struct vs_link_sent *sent)
 {
 	bool urgent = vs_arq_tx_urgent(link->arq_tx, now);
-	bool data = urgent || (vs_link_has_segments(link) && vs_pacer_ready(&link->pacer, now));
+	bool ready = vs_link_has_segments(link) && vs_pacer_ready(&link->pacer, now);
 	bool acks_due = now >= vs_arq_rx_deadline(link->arq_rx);
-	if (!data && !acks_due)
+	if (!urgent && !ready && !acks_due)
 		return 0;
-	if (data && fragment_segment(link, now))
+	if ((urgent || ready) && fragment_segment(link, now))
 		return output_fragment(link, now, out, sent);
 
 	struct vs_parts *parts = &link->parts;
@@ -238,13 +238,16 @@ static size_t output_segments(struct vs_link *link, uint64_t now, uint8_t *out, 
 					   VS_MIN(parts->room, sizeof(parts->scratch) / 2));
 	if (acks)
 		vs_parts_commit(parts, acks);
-	if (data) {
+	if (urgent)
+		vs_arq_tx_write_urgent(link->arq_tx, link->arq_rx, now, parts);
+	if (ready) {
 		vs_arq_tx_write_lost(link->arq_tx, link->arq_rx, now, parts);
 		if (!vs_arq_tx_has_lost(link->arq_tx))
 			fill(link, now);
 	}
 	if (is_empty(link))
 		return 0;
+	/* A segment that was cut for a whole datagram may not have fitted behind the ACKs: it comes with the next one. */
 	bool acks_only = parts->len == VS_KIND_SIZE + acks;
 	return acks_only ? seal(link, now, out, sent) : seal_paced(link, acks, now, out, sent);
 }
@@ -276,7 +279,7 @@ static size_t output_frames(struct vs_link *link, uint64_t now, uint8_t *out, st
 	begin(link, VS_KIND_FRAMES, vs_link_datagram_room(link));
 	while ((flow = vs_queue_peek(link->queue, now, &frame))) {
 		size_t len = VS_FRAMING_HEADER + frame->len;
-		if (!vs_parts_fits(&link->parts, len)) {
+		if (!vs_parts_takes(&link->parts, len)) {
 			if (held_n)
 				break;
 			fragment_frame(link, vs_queue_take(link->queue, flow, now));
@@ -310,7 +313,10 @@ static size_t output_next(struct vs_link *link, uint64_t now, uint8_t *out, stru
 	if ((size = output_report(link, now, out, sent)))
 		return size;
 	if (now >= vs_pmtud_deadline(&link->pmtud)) {
+		uint16_t before = vs_pmtud_size(&link->pmtud);
 		bool probe = vs_pmtud_output(&link->pmtud, now, &id, &probe_size);
+		if (vs_pmtud_size(&link->pmtud) < before)
+			vs_arq_tx_excuse_losses(link->arq_tx, now);
 		vs_link_path_measured(link);
 		if (probe)
 			return output_probe(link, id, probe_size, now, out, sent);

@@ -76,6 +76,7 @@ struct vs_link {
 	struct link_probe probes[LINK_PROBES];
 	unsigned probes_n; /* ever sent */
 
+	uint64_t measured_srtt_usec; /* that the timers were last set by */
 	uint64_t heard_usec;      /* last authenticated datagram */
 	uint64_t rekey_deadline;  /* initiator: when to ask for new keys */
 	uint64_t release_deadline; /* when idle memory goes back; VS_NEVER: nothing to release */

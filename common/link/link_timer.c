@@ -69,7 +69,7 @@ void vs_link_keepalive_ack(struct vs_link *link, uint32_t id, uint64_t now)
 void vs_link_path_measured(struct vs_link *link)
 {
 	struct vs_session *session = vs_link_current(link);
-	uint64_t srtt = link->rtt.srtt_usec;
+	uint64_t srtt = link->measured_srtt_usec = link->rtt.srtt_usec;
 	uint32_t datagram = vs_pmtud_size(&link->pmtud);
 	vs_pmtud_set_rtt(&link->pmtud, srtt);
 	vs_report_rx_set_rtt(&session->report_rx, srtt);
@@ -89,12 +89,21 @@ static void weigh_evidence(struct vs_link *link, uint64_t now)
 		vs_pmtud_delivered(&link->pmtud, (uint16_t)(bytes + VS_SEAL_OVERHEAD + VS_KIND_SIZE), sent_usec, now);
 }
 
+/* Acknowledgements bring samples all the time: what depends on them follows when they have moved by an eighth. */
+static bool rtt_has_moved(const struct vs_link *link)
+{
+	uint64_t was = link->measured_srtt_usec, is = link->rtt.srtt_usec;
+	return is > was + was / 8 || is + was / 8 < was;
+}
+
 static void run_arq(struct vs_link *link, uint64_t now)
 {
 	bool probed = vs_arq_tx_timeout(link->arq_tx, now) == VS_ARQ_PROBE;
 	weigh_evidence(link, now);
 	if (vs_arq_tx_take_suspicion(link->arq_tx) || probed)
 		vs_pmtud_suspect(&link->pmtud, now);
+	if (rtt_has_moved(link))
+		vs_link_path_measured(link);
 }
 
 /* --- Ends --- */
@@ -150,7 +159,9 @@ static uint64_t timeout_deadline(const struct vs_link *link)
 
 void vs_link_run_timers(struct vs_link *link, uint64_t now)
 {
-	run_arq(link, now);
+	/* Without a session nothing can be sent again, and nothing has been waited for in vain. */
+	if (vs_link_is_up(link))
+		run_arq(link, now);
 	if (link->reassembly.slots && now >= vs_reassembly_deadline(&link->reassembly))
 		vs_reassembly_expire(&link->reassembly, now);
 	if (now >= expiry_deadline(link))
@@ -181,10 +192,10 @@ uint64_t vs_link_deadline(const struct vs_link *link)
 	uint64_t deadline = vs_time_min(timeout_deadline(link), expiry_deadline(link));
 	deadline = vs_time_min(deadline, link->rekey_deadline);
 	deadline = vs_time_min(deadline, link->release_deadline);
-	deadline = vs_time_min(deadline, vs_arq_tx_deadline(link->arq_tx));
 	deadline = vs_time_min(deadline, vs_reassembly_deadline(&link->reassembly));
 	if (!vs_session_exists(session))
 		return deadline;
+	deadline = vs_time_min(deadline, vs_arq_tx_deadline(link->arq_tx));
 	if (link->closing || link->fragmenting.text || link->probe_acks_n)
 		return 0;
 	deadline = vs_time_min(deadline, keepalive_deadline(link));

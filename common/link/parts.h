@@ -25,6 +25,12 @@ static inline void vs_parts_init(struct vs_parts *p, size_t room)
 	p->room = room;
 }
 
+/* Whether a view of `n` bytes can be added. */
+static inline bool vs_parts_takes(const struct vs_parts *p, size_t n)
+{
+	return n <= p->room && p->n + 1 <= VS_AEAD_PARTS_MAX;
+}
+
 /* Whether a header of `n` bytes and a view can be added. */
 static inline bool vs_parts_fits(const struct vs_parts *p, size_t n)
 {

@@ -50,7 +50,9 @@ void vs_rate_take(struct vs_rate_estimator *e, uint64_t min_rtt_usec, struct vs_
 
 		out->prior_delivered = e->newest.delivered;
 		out->app_limited = e->newest.app_limited;
-		if (interval > 0 && interval >= min_rtt_usec)
+		/* What was sent before the path changed remembers a count that has been reset since. */
+		bool stale = e->newest.delivered > e->delivered;
+		if (interval > 0 && interval >= min_rtt_usec && !stale)
 			out->rate = (e->delivered - e->newest.delivered) * VS_SEC / interval;
 	}
 	e->batch_acked = 0;

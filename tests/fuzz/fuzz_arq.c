@@ -189,7 +189,7 @@ static void forge(struct fuzz *f, struct vs_view *in)
 	size_t len = VS_MIN(in->len, (size_t)vs_view_u8(in));
 	len = VS_MIN(len, in->len);
 	memcpy(d.text, p, VS_SEGMENT_HEADER);
-	memcpy(d.text + VS_SEGMENT_HEADER, vs_view_pull(in, len), len);
+	vs_view_copy(in, d.text + VS_SEGMENT_HEADER, len);
 	d.text[4] = (uint8_t)(VS_CMD_PUSH + d.text[4] % 5);
 	d.text[0] %= 2 * LANES;
 	memset(d.text + 1, 0, 3);
@@ -250,7 +250,8 @@ static void settle(struct fuzz *f)
 {
 	struct datagram d;
 	for (unsigned i = 0; i < 4000 && !vs_arq_tx_idle(f->tx); i++) {
-		f->now += VS_MSEC;
+		uint64_t deadline = vs_time_min(vs_arq_tx_deadline(f->tx), f->now + 60 * VS_SEC);
+		f->now = VS_MAX(f->now + VS_MSEC, deadline);
 		vs_arq_tx_timeout(f->tx, f->now);
 		while (write_data(f, &d))
 			input_data(f, &d);
