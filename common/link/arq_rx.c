@@ -12,9 +12,10 @@
 /* ACKs go out at the latest after so many segments, whatever the delay. */
 #define ACK_EVERY 32
 
-/* An ACK is repeated in so many of the datagrams with other lanes' ACKs that follow, so that losing one does not make
+/* For so long an ACK is repeated beside the ACKs of other lanes, at most so many in a datagram. Else losing it would make
  * the sender, for whom later arrivals in those lanes prove this one late, send again what is here. */
-#define ACK_REPEATS 8
+#define ACK_REPEAT_USEC (100 * VS_MSEC)
+#define ACK_REPEATS_MAX 8
 
 /* What a kept segment costs at least: the smallest buffer class. The advertised window counts in these. */
 #define SEGMENT_COST 1664
@@ -36,7 +37,7 @@ struct rx_lane {
 	/* The segment that the next ACK echoes: the last one that arrived. */
 	uint32_t ack_sn, ack_ts;
 	uint64_t ack_arrived_usec;
-	unsigned ack_repeats; /* still to be made */
+	uint64_t ack_repeat_until_usec;
 };
 
 struct vs_arq_rx {
@@ -44,6 +45,7 @@ struct vs_arq_rx {
 	struct rx_lane *lanes[VS_LANES_MAX];
 	uint64_t owed;    /* bit: the lane owes an ACK */
 	uint64_t repeats; /* bit: the lane's last ACK is to be repeated when others go out */
+	unsigned repeat_from; /* the lane whose turn it is */
 	unsigned unacked;
 	uint64_t ack_deadline;
 	uint64_t ack_delay_usec;
@@ -409,14 +411,22 @@ static bool fits_ack(size_t room)
 	return room >= VS_SEGMENT_HEADER + VS_ACK_DELAY_SIZE + 8;
 }
 
-static size_t write_repeats(struct vs_arq_rx *rx, uint64_t set, uint8_t *out, size_t room)
+/* Of the set, in turn. */
+static size_t write_repeats(struct vs_arq_rx *rx, uint64_t set, uint64_t now, uint8_t *out, size_t room)
 {
 	size_t written = 0;
-	for (; set && fits_ack(room - written); set &= set - 1) {
-		unsigned lane_no = (unsigned)__builtin_ctzll(set);
+	for (unsigned n = 0; set && n < ACK_REPEATS_MAX && fits_ack(room - written);) {
+		uint64_t ahead = set >> rx->repeat_from << rx->repeat_from;
+		unsigned lane_no = (unsigned)__builtin_ctzll(ahead ? ahead : set);
+		uint64_t bit = UINT64_C(1) << lane_no;
+		set &= ~bit;
+		rx->repeat_from = (lane_no + 1) % VS_LANES_MAX;
+		if (now >= rx->lanes[lane_no]->ack_repeat_until_usec) {
+			rx->repeats &= ~bit;
+			continue;
+		}
 		written += write_ack(rx, lane_no, VS_ACK_DELAY_NONE, out + written, room - written);
-		if (--rx->lanes[lane_no]->ack_repeats == 0)
-			rx->repeats &= ~(UINT64_C(1) << lane_no);
+		n++;
 	}
 	return written;
 }
@@ -431,7 +441,7 @@ size_t vs_arq_rx_write_acks(struct vs_arq_rx *rx, uint64_t now, uint8_t *out, si
 		uint64_t delay = vs_time_since(now, lane->ack_arrived_usec);
 		written += write_ack(rx, lane_no, (uint32_t)VS_MIN(delay, (uint64_t)VS_ACK_DELAY_NONE - 1),
 				     out + written, room - written);
-		lane->ack_repeats = ACK_REPEATS;
+		lane->ack_repeat_until_usec = now + ACK_REPEAT_USEC;
 		rx->repeats |= UINT64_C(1) << lane_no;
 		rx->owed &= rx->owed - 1;
 		rx->stats.acks++;
@@ -440,7 +450,7 @@ size_t vs_arq_rx_write_acks(struct vs_arq_rx *rx, uint64_t now, uint8_t *out, si
 		rx->unacked = 0;
 		rx->ack_deadline = VS_NEVER;
 	}
-	return written + write_repeats(rx, repeats, out + written, room - written);
+	return written + write_repeats(rx, repeats, now, out + written, room - written);
 }
 
 void vs_arq_rx_release(struct vs_arq_rx *rx)

@@ -321,6 +321,26 @@ static void test_survives_a_shrinking_path(void **state)
 	close_world(w);
 }
 
+/* Acknowledgements go unpaced and are not charged to the pacer: a link that receives much and sends little, and
+ * therefore knows little of the rate that it could send at, must not wait with its few frames. */
+static void test_acks_do_not_starve_data(void **state)
+{
+	(void)state;
+	struct world *w = open_world();
+	bring_up(w);
+	for (uint32_t i = 0; i < 6000; i++) {
+		send_frame(w, &w->b, i, 1514);
+		if (i % 100 == 0)
+			send_frame(w, &w->a, i / 100, 100);
+		run_until(w, w->now + 500);
+	}
+	run_until(w, w->now + VS_SEC);
+	assert_int_equal(w->a.received, 6000);
+	assert_int_equal(w->b.received, 60);
+	assert_true(w->b.worst_delay < 15 * VS_MSEC);
+	close_world(w);
+}
+
 static void test_rekey_keeps_the_lanes(void **state)
 {
 	(void)state;
@@ -351,6 +371,49 @@ static void test_silence_asks_for_a_handshake_then_times_out(void **state)
 	run_until(w, w->now + 60 * VS_SEC);
 	assert_true(vs_link_take_events(w->a.link) & VS_LINK_TIMED_OUT);
 	assert_true(vs_link_take_events(w->b.link) & VS_LINK_TIMED_OUT);
+	close_world(w);
+}
+
+/* After an outage there may be a SKIP to send and no session to send it in: that is no reason to be called all the time. */
+static void test_without_a_session_nothing_is_due(void **state)
+{
+	(void)state;
+	struct world *w = open_world();
+	struct vs_link_sent sent;
+	uint8_t buffer[VS_DATAGRAM_MAX];
+	bring_up(w);
+	w->cut = true;
+	for (uint32_t i = 0; i < 10; i++)
+		send_frame(w, &w->a, i, 500);
+	run_until(w, w->now + 5 * VS_SEC);
+	vs_link_end(w->a.link);
+	w->now += 500 * VS_MSEC;
+	assert_int_equal(vs_link_output(w->a.link, w->now, buffer, sizeof(buffer), &sent), 0);
+	assert_true(vs_link_deadline(w->a.link) > w->now);
+	close_world(w);
+}
+
+/* The peer may roam while much is in flight: what comes back then must not look like an endless rate. */
+static void test_a_move_does_not_inflate_the_rate(void **state)
+{
+	(void)state;
+	struct world *w = open_world();
+	struct vs_path path = { 0 };
+	struct vs_link_stats stats;
+	bring_up(w);
+	for (uint32_t i = 0; i < 600; i++) {
+		if (i == 300) {
+			assert_int_equal(vs_addr_parse("198.51.100.1", 7000, &path.peer), 0);
+			vs_link_set_path(w->a.link, &path, w->now);
+		}
+		send_frame(w, &w->a, i, 1514);
+		run_until(w, w->now + 500);
+		vs_link_stats(w->a.link, w->now, &stats);
+		assert_true(stats.bandwidth_bps < UINT64_C(1000000000));
+	}
+	/* What the queue judged too old while the rate was found again is the queue's business. */
+	run_until(w, w->now + VS_SEC);
+	assert_int_equal(w->b.received + stats.queue.dropped_codel, 600);
 	close_world(w);
 }
 
@@ -400,8 +463,11 @@ int main(void)
 		cmocka_unit_test(test_carries_frames),
 		cmocka_unit_test(test_gives_up_old_frames_after_an_outage),
 		cmocka_unit_test(test_survives_a_shrinking_path),
+		cmocka_unit_test(test_acks_do_not_starve_data),
 		cmocka_unit_test(test_rekey_keeps_the_lanes),
 		cmocka_unit_test(test_silence_asks_for_a_handshake_then_times_out),
+		cmocka_unit_test(test_without_a_session_nothing_is_due),
+		cmocka_unit_test(test_a_move_does_not_inflate_the_rate),
 		cmocka_unit_test(test_close_is_told),
 		cmocka_unit_test(test_idle_link_is_quiet),
 		cmocka_unit_test(test_datagram_mode),
