@@ -1,6 +1,7 @@
 #include "vswitchc/client.h"
 
 #include <errno.h>
+#include <netdb.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -358,6 +359,24 @@ static int on_grant(void *arg, const char *text, size_t len, struct vs_grants *g
 	return err;
 }
 
+/* Whether there is a server to dial: a name that does not exist is a mistake in the file, and better said at once than
+ * by a client that tries for ever. A name server that does not answer is no such proof: the network may come later. */
+static bool names_exist(const struct client *client)
+{
+	const struct addrinfo hints = { .ai_socktype = SOCK_DGRAM };
+	const struct vs_endpoint_list *servers = &client->config.server_addr;
+	for (unsigned i = 0; i < servers->n; i++) {
+		struct addrinfo *found = NULL;
+		int err = getaddrinfo(servers->item[i].host, NULL, &hints, &found);
+		if (err == 0)
+			freeaddrinfo(found);
+		if (err != EAI_NONAME && err != EAI_NODATA)
+			return true;
+	}
+	vs_error("server_addr '%s' does not resolve: %s", servers->item[0].host, gai_strerror(EAI_NONAME));
+	return false;
+}
+
 static int run(struct client *client)
 {
 	struct vs_grants *grants = calloc(1, sizeof(*grants));
@@ -398,7 +417,7 @@ int vs_client_run(const struct vs_client_options *options)
 		err = vs_logsink_open(&client->config.log, "vswitchc", &vs_log_opener_direct);
 		if (err < 0)
 			vs_error("log: %s", strerror(-err));
-		else
+		else if (names_exist(client))
 			code = run(client);
 	}
 	vs_client_config_fini(&client->config);

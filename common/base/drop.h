@@ -20,6 +20,7 @@
 	X(QUEUE_FULL, "queue at its limit, head of the fattest flow dropped")         \
 	X(QUEUE_CODEL, "dropped by CoDel")                                            \
 	X(MAX_AGE, "frame older than max_age given up (SKIP)")                        \
+	X(BAD_OFFLOAD, "super-frame whose virtio-net header contradicts its bytes")   \
 	X(TAP_WRITE, "frame that the TAP device refused")                             \
 	X(DATAGRAM_SHORT, "datagram shorter than its header")                         \
 	X(DATAGRAM_TYPE, "datagram of an unknown type")                               \

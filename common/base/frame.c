@@ -4,10 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Bytes of data[] in each class: a 1500-byte MTU frame, a jumbo frame, a super-frame. Headroom is included. */
+/* Bytes of data[] in each class: a 1500-byte MTU frame, a jumbo frame, super-frames. Headroom is included. */
 static const uint32_t class_capacity[] = {
-	1518 + 4 + VS_FRAME_HEADROOM + 6, /* rounded so that the whole struct is a multiple of 16 */
+	1518 + 4 + VS_FRAME_HEADROOM + 4, /* rounded so that the whole struct is a multiple of 8 */
 	9216 + VS_FRAME_HEADROOM,
+	(32 << 10) + VS_FRAME_HEADROOM,
+	(66 << 10) + VS_FRAME_HEADROOM, /* 65,535 bytes of IP, and headers */
 	VS_FRAME_MAX + VS_FRAME_HEADROOM,
 };
 
@@ -115,6 +117,7 @@ struct vs_frame *vs_frame_new(struct vs_pool *pool, size_t len)
 	frame->refs = 1;
 	frame->vlan = 0;
 	frame->flow_hash = 0;
+	frame->super = false;
 	frame->offset = VS_FRAME_HEADROOM;
 	frame->len = (uint32_t)len;
 	return frame;
@@ -130,6 +133,8 @@ struct vs_frame *vs_frame_copy(const struct vs_frame *frame)
 	memcpy(vs_frame_bytes(copy) - front, vs_frame_cbytes(frame) - front, front + frame->len);
 	copy->vlan = frame->vlan;
 	copy->flow_hash = frame->flow_hash;
+	copy->super = frame->super;
+	memcpy(copy->vnet, frame->vnet, sizeof(copy->vnet));
 	return copy;
 }
 

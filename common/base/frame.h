@@ -11,6 +11,7 @@
 #ifndef VS_BASE_FRAME_H
 #define VS_BASE_FRAME_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,10 @@
 
 /* Largest frame a pool can hand out: a super-frame (PROTOCOL.md, "Frames"). */
 #define VS_FRAME_MAX 131072
+
+/* The virtio-net header (VIRTIO 1.2, section 5.1.6, without num_buffers), little-endian: how a frame is still to be
+ * segmented and checksummed. It describes super-frames only (frame->super); every other frame is complete. */
+#define VS_VNET_SIZE 10
 
 struct vs_pool;
 
@@ -33,6 +38,8 @@ struct vs_frame {
 	uint32_t len;       /* bytes of frame */
 	uint32_t capacity;  /* bytes of data[] */
 	uint32_t flow_hash; /* 0: not computed yet (link/flow.h) */
+	bool super;         /* a super-frame, described by vnet */
+	uint8_t vnet[VS_VNET_SIZE];
 	struct vs_frame *next_free;
 	uint8_t data[];
 };

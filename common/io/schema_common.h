@@ -20,7 +20,7 @@ struct vs_identity_config {
 };
 
 /* Keys of struct vs_log_config, struct vs_identity_config and struct vs_tap_config. */
-enum { VS_LOG_KEYS = 5, VS_IDENTITY_KEYS = 2, VS_TAP_KEYS = 8 };
+enum { VS_LOG_KEYS = 5, VS_IDENTITY_KEYS = 2, VS_TAP_KEYS = 9 };
 extern const struct vs_schema_key vs_log_keys[VS_LOG_KEYS];
 extern const struct vs_schema_key vs_identity_keys[VS_IDENTITY_KEYS];
 extern const struct vs_schema_key vs_tap_keys[VS_TAP_KEYS];

@@ -6,6 +6,7 @@
 #ifndef VS_IO_TAP_H
 #define VS_IO_TAP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,9 +22,9 @@
  * throughput is the same within its noise. */
 #define VS_TAP_QUEUE_LEN 64
 
-/* Opens (creates) the device: a non-blocking descriptor, or -errno: -ENOENT or -ENODEV: the kernel has no TUN/TAP;
+/* Opens (creates) the device, with super-frames (io/tap_super.h) if `offload`: a non-blocking descriptor, or -errno: -ENOENT or -ENODEV: the kernel has no TUN/TAP;
  * -EPERM or -EACCES: no privilege; -EBUSY, -EEXIST: the name is in use; -EINVAL: it is no name of a device. */
-int vs_tap_open(const char *device, struct vs_fault *fault) VS_MUST_CHECK;
+int vs_tap_open(const char *device, bool offload, struct vs_fault *fault) VS_MUST_CHECK;
 
 /* Opens the device of the configuration and sets it up: MAC address (unless it is zero), MTU, queue, bridge, link up,
  * addresses, routes. On any error there is no device. A descriptor, or -errno as vs_tap_open() and io/netif.h. */

@@ -9,10 +9,16 @@
 #include "io/value.h"
 #include "switch/eth.h"
 
+enum vs_tap_offload {
+	VS_TAP_OFFLOAD_AUTO, /* super-frames, if the kernel has them */
+	VS_TAP_OFFLOAD_OFF,
+};
+
 struct vs_tap_config {
 	char device[VS_IFNAME_MAX + 1];
 	struct vs_mac mac; /* zero: made from the key */
 	uint32_t mtu;
+	int offload; /* enum vs_tap_offload */
 	struct vs_cidr_list address;
 	struct vs_route_list route;
 	char bridge[VS_IFNAME_MAX + 1]; /* "": none */

@@ -10,10 +10,15 @@
 #include "io/indextable.h"
 #include "io/random.h"
 #include "io/tap.h"
+#include "io/tap_super.h"
+#include "switch/gso.h"
 
 /* Frames taken from a TAP in one go: more than it holds (VS_TAP_QUEUE_LEN), so that frames wait in our queue, which knows
  * flows and their delay, and not in the kernel's, which does not. */
 #define TAP_BATCH 128
+
+/* The same in bytes, for super-frames. */
+#define TAP_BATCH_BYTES (512u << 10)
 
 /* Datagrams that a link may send in one turn, before TAPs and sockets are read again: a busy link must not keep the
  * frames of others waiting. */
@@ -31,6 +36,7 @@ struct vs_wport {
 	void *user;
 
 	int fd; /* -1: a link */
+	bool super; /* the TAP speaks of super-frames */
 	uint32_t frame_max;
 	struct vs_watch *watch;
 
@@ -53,6 +59,8 @@ struct vs_worker {
 	struct vs_drops drops;
 	struct vs_egress egress;
 	struct vs_wport *by_id[VS_PORTS_MAX]; /* by the bridge's port id */
+	struct vs_frame_list segments;        /* of one super-frame; empty between frames */
+	uint8_t spill[VS_FRAME_MAX];          /* for io/tap_super.h */
 };
 
 /* --- Frames through the bridge --- */
@@ -66,12 +74,52 @@ void vs_wport_touch(struct vs_wport *port)
 	vs_deferred_schedule(&worker->turn_end);
 }
 
-static void write_tap(struct vs_wport *port, struct vs_frame *frame)
+/* -EINVAL: a super-frame that this device does not take. That the device is gone shows when it is read. */
+static int write_tap(struct vs_wport *port, const struct vs_frame *frame)
 {
-	/* That the device is gone shows when it is read. */
-	int err = vs_tap_write(port->fd, frame, &port->worker->drops);
-	(void)err;
-	vs_frame_unref(frame);
+	if (port->super)
+		return vs_tap_super_write(port->fd, frame, &port->worker->drops);
+	return frame->super ? -EINVAL : vs_tap_write(port->fd, frame, &port->worker->drops);
+}
+
+static void send_link(struct vs_wport *port, struct vs_frame *frame, uint64_t now)
+{
+	vs_link_send(port->link, frame, now);
+	vs_wport_touch(port);
+}
+
+/* For a port that does not take a super-frame: as the frames that it stands for. */
+static void deliver_segments(struct vs_wport *port, struct vs_frame *super, uint64_t now)
+{
+	struct vs_worker *worker = port->worker;
+	struct vs_frame *frame;
+	if (vs_gso_segment(super, VS_ETH_FRAME_MAX, &worker->segments) < 0)
+		vs_drop(&worker->drops, VS_DROP_NO_BUFFER);
+	vs_frame_unref(super);
+	while ((frame = vs_frame_list_pop(&worker->segments))) {
+		if (port->link) {
+			send_link(port, frame, now);
+			continue;
+		}
+		int err = write_tap(port, frame);
+		(void)err;
+		vs_frame_unref(frame);
+	}
+}
+
+/* Sends a frame out of a port; takes over the reference. */
+static void deliver(struct vs_wport *port, struct vs_frame *frame, uint64_t now)
+{
+	if (port->link) {
+		if (!frame->super || vs_link_takes_supers(port->link))
+			send_link(port, frame, now);
+		else
+			deliver_segments(port, frame, now);
+	} else if (write_tap(port, frame) == -EINVAL) {
+		deliver_segments(port, frame, now);
+	} else {
+		vs_frame_unref(frame);
+	}
 }
 
 static void forward(struct vs_wport *from, struct vs_frame *frame, uint64_t now)
@@ -80,21 +128,22 @@ static void forward(struct vs_wport *from, struct vs_frame *frame, uint64_t now)
 	struct vs_egress *egress = &worker->egress;
 	vs_bridge_input(worker->bridge, from->id, frame, now, egress);
 	for (uint32_t i = 0; i < egress->count; i++) {
-		struct vs_wport *to = worker->by_id[egress->ports[i].id];
-		if (!to->link) {
-			write_tap(to, egress->ports[i].frame);
-			continue;
-		}
-		vs_link_send(to->link, egress->ports[i].frame, now);
-		vs_wport_touch(to);
+		deliver(worker->by_id[egress->ports[i].id], egress->ports[i].frame, now);
 	}
 }
 
 static void forward_arrived(struct vs_wport *from, uint64_t now)
 {
 	struct vs_frame *frame;
-	while ((frame = vs_frame_list_pop(&from->worker->arrived.frames)))
+	while ((frame = vs_frame_list_pop(&from->worker->arrived.frames))) {
+		/* The peer's word is checked before the kernel, or anybody else, acts on it. */
+		if (frame->super && !vs_gso_sanitize(frame)) {
+			vs_drop(&from->worker->drops, VS_DROP_BAD_OFFLOAD);
+			vs_frame_unref(frame);
+			continue;
+		}
 		forward(from, frame, now);
+	}
 }
 
 /* --- Links out --- */
@@ -294,27 +343,42 @@ static void discard_frame(struct vs_worker *worker, int fd)
 		return;
 }
 
+/* The next complete frame of a TAP without offloads; as vs_tap_super_read(). */
+static struct vs_frame *read_plain(struct vs_wport *port, int *error)
+{
+	struct vs_frame *frame = vs_frame_new(port->worker->pool, port->frame_max);
+	if (!frame) {
+		discard_frame(port->worker, port->fd);
+		*error = -ENOBUFS;
+		return NULL;
+	}
+	*error = vs_tap_read(port->fd, frame);
+	if (*error == 0)
+		return frame;
+	vs_frame_unref(frame);
+	return NULL;
+}
+
 static void on_tap(void *arg, int fd, unsigned events)
 {
 	struct vs_wport *port = arg;
 	struct vs_worker *worker = port->worker;
 	uint64_t now = vs_loop_now(worker->loop);
+	size_t bytes = 0;
 	(void)events;
-	for (int i = 0; i < TAP_BATCH; i++) {
-		struct vs_frame *frame = vs_frame_new(worker->pool, port->frame_max);
-		if (!frame) {
-			discard_frame(worker, fd);
+	for (int i = 0; i < TAP_BATCH && bytes < TAP_BATCH_BYTES; i++) {
+		int err;
+		struct vs_frame *frame =
+			port->super ? vs_tap_super_read(fd, worker->pool, worker->spill, &worker->drops, &err)
+				    : read_plain(port, &err);
+		if (frame) {
+			bytes += frame->len;
+			forward(port, frame, now);
+		} else if (err != -ENOBUFS) {
+			if (err != -EAGAIN)
+				worker->handler.tap_gone(worker->handler.arg, port, -err);
 			return;
 		}
-		int err = vs_tap_read(fd, frame);
-		if (err == 0) {
-			forward(port, frame, now);
-			continue;
-		}
-		vs_frame_unref(frame);
-		if (err != -EAGAIN)
-			worker->handler.tap_gone(worker->handler.arg, port, -err);
-		return;
 	}
 }
 
@@ -360,6 +424,7 @@ int vs_worker_add_tap(struct vs_worker *worker, int fd, uint32_t mtu, const stru
 		return err;
 	}
 	port->fd = fd;
+	port->super = vs_tap_has_super(fd);
 	port->frame_max = mtu + VS_ETH_HEADER + 2 * 4; /* two tags */
 	port->watch = vs_watch_new(worker->loop, fd, VS_READ, on_tap, port);
 	if (!port->watch) {
@@ -480,6 +545,7 @@ struct vs_worker *vs_worker_new(struct vs_loop *loop, const struct vs_worker_con
 	vs_deferred_init(&worker->turn_end, loop, end_turn, worker);
 	vs_frame_list_init(&worker->arrived.frames, ARRIVED_MAX);
 	vs_frame_list_init(&worker->arrived.control, ARRIVED_CONTROL_MAX);
+	vs_frame_list_init(&worker->segments, VS_GSO_SEGMENTS_MAX);
 	worker->pool = vs_pool_new(config->pool_bytes);
 	worker->bridge = vs_bridge_new(&config->bridge);
 	worker->indices = vs_indextable_new(config->number);
@@ -503,6 +569,7 @@ void vs_worker_free(struct vs_worker *worker)
 	vs_deferred_cancel(&worker->turn_end);
 	vs_frame_list_fini(&worker->arrived.frames);
 	vs_frame_list_fini(&worker->arrived.control);
+	vs_frame_list_fini(&worker->segments);
 	vs_indextable_free(worker->indices);
 	vs_bridge_free(worker->bridge);
 	vs_pool_free(worker->pool);

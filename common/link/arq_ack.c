@@ -111,9 +111,8 @@ static void open_batch(struct vs_arq_tx *tx)
 		return;
 	tx->batch_open = true;
 	tx->batch_progress = false;
+	tx->batch_acks = false;
 	tx->batch_rtt_usec = 0;
-	tx->batch_rack_sent_usec = tx->rack_sent_usec;
-	tx->batch_rack_rtt_usec = tx->rack_rtt_usec;
 }
 
 static void input_una(struct vs_arq_tx *tx, unsigned lane_no, uint32_t una, uint64_t now)
@@ -224,9 +223,23 @@ bool vs_arq_tx_input(struct vs_arq_tx *tx, const struct vs_segment *seg, uint64_
 		}
 		lane->peer_window = seg->wnd;
 	}
-	if (seg->cmd == VS_CMD_ACK)
+	if (seg->cmd == VS_CMD_ACK) {
+		tx->batch_acks = true;
 		input_ack(tx, lane, seg, now);
+	}
 	return true;
+}
+
+/* Moves the RACK point to what has been delivered; but the una of a data segment, which speaks of its own lane only,
+ * must not condemn the other lanes, whose ACKs may have been lost before it: what it says waits for the next ACK, which
+ * comes with theirs. */
+static void judge_losses(struct vs_arq_tx *tx, uint64_t now)
+{
+	if (!tx->batch_acks)
+		return;
+	tx->rack_sent_usec = tx->batch_rack_sent_usec;
+	tx->rack_rtt_usec = tx->batch_rack_rtt_usec;
+	vs_arq_tx_detect_losses(tx, now);
 }
 
 uint64_t vs_arq_tx_input_done(struct vs_arq_tx *tx, uint64_t now)
@@ -235,10 +248,8 @@ uint64_t vs_arq_tx_input_done(struct vs_arq_tx *tx, uint64_t now)
 		tx->batch_open = false;
 		if (tx->batch_rtt_usec)
 			vs_rtt_sample(tx->config.rtt, now, tx->batch_rtt_usec);
-		tx->rack_sent_usec = tx->batch_rack_sent_usec;
-		tx->rack_rtt_usec = tx->batch_rack_rtt_usec;
+		judge_losses(tx, now);
 		if (tx->batch_progress) {
-			vs_arq_tx_detect_losses(tx, now);
 			struct vs_congestion_ack ack = {
 				.rtt_usec = tx->batch_rtt_usec,
 				.inflight = tx->inflight_bytes,

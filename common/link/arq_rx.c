@@ -12,8 +12,8 @@
 /* ACKs go out at the latest after so many segments, whatever the delay. */
 #define ACK_EVERY 32
 
-/* For so long an ACK is repeated beside the ACKs of other lanes, at most so many in a datagram. Else losing it would make
- * the sender, for whom later arrivals in those lanes prove this one late, send again what is here. */
+/* For so long an ACK is repeated beside the ACKs of other lanes, at most so many in a datagram. Else losing it would
+ * make the sender, for whom later arrivals in those lanes prove this one late, send again what is here. */
 #define ACK_REPEAT_USEC (100 * VS_MSEC)
 #define ACK_REPEATS_MAX 8
 

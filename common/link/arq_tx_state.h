@@ -69,8 +69,9 @@ struct vs_arq_tx {
 
 	/* Acknowledged since the last input_done(). */
 	bool batch_open, batch_progress;
+	bool batch_acks; /* some of it by ACKs */
 	uint64_t batch_rtt_usec;
-	uint64_t batch_rack_sent_usec, batch_rack_rtt_usec;
+	uint64_t batch_rack_sent_usec, batch_rack_rtt_usec; /* the RACK point to be */
 
 	uint64_t probe_deadline;
 	unsigned probe_count; /* consecutive timeouts */

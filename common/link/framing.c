@@ -15,6 +15,16 @@ void vs_framing_encode(uint8_t out[VS_FRAMING_HEADER], uint16_t flag, uint32_t l
 	vs_put_be16(out + 2, (uint16_t)len);
 }
 
+static uint8_t *prepend_super(struct vs_frame *frame)
+{
+	assert(frame->offset >= VS_FRAMING_SUPER_HEADER);
+	uint8_t *header = vs_frame_bytes(frame) - VS_FRAMING_SUPER_HEADER;
+	vs_put_be16(header, VS_FLAG_SUPER);
+	vs_put_be32(header + 2, frame->len);
+	memcpy(header + 6, frame->vnet, VS_VNET_SIZE);
+	return header;
+}
+
 static uint8_t *prepend(struct vs_frame *frame, uint16_t flag)
 {
 	assert(frame->offset >= VS_FRAMING_HEADER);
@@ -27,13 +37,15 @@ static bool valid_length(uint16_t flag, uint32_t len)
 {
 	if (flag == VS_FLAG_FRAME)
 		return len >= VS_ETH_HEADER && len <= VS_ETH_FRAME_MAX;
+	if (flag == VS_FLAG_SUPER)
+		return len >= VS_ETH_HEADER && len <= VS_FRAME_MAX;
 	return flag == VS_FLAG_CONTROL && len >= TLV_HEADER && len <= VS_CONTROL_MAX;
 }
 
 uint8_t *vs_framing_prepend(struct vs_frame *frame)
 {
-	assert(valid_length(VS_FLAG_FRAME, frame->len));
-	return prepend(frame, VS_FLAG_FRAME);
+	assert(valid_length(frame->super ? VS_FLAG_SUPER : VS_FLAG_FRAME, frame->len));
+	return frame->super ? prepend_super(frame) : prepend(frame, VS_FLAG_FRAME);
 }
 
 uint8_t *vs_framing_prepend_control(struct vs_frame *frame)
@@ -48,16 +60,30 @@ void vs_deframer_reset(struct vs_deframer *deframer)
 	*deframer = (struct vs_deframer){ .frame = NULL };
 }
 
-/* The header is complete: makes ready for its body. False: no such header can be. */
-static bool begin_body(struct vs_deframer *deframer, struct vs_pool *pool, struct vs_drops *drops)
+/* Bytes of the header that has begun; the flag, which tells, comes first. */
+static size_t header_size(const struct vs_deframer *deframer)
 {
-	uint16_t len = vs_get_be16(deframer->header + 2);
-	if (!valid_length(vs_get_be16(deframer->header), len))
+	bool super = deframer->header_have >= 2 && vs_get_be16(deframer->header) == VS_FLAG_SUPER;
+	return super ? VS_FRAMING_SUPER_HEADER : VS_FRAMING_HEADER;
+}
+
+/* The header is complete: makes ready for its body. False: no such header can be. */
+static bool begin_body(struct vs_deframer *deframer, struct vs_pool *pool, struct vs_drops *drops, bool supers)
+{
+	uint16_t flag = vs_get_be16(deframer->header);
+	bool super = flag == VS_FLAG_SUPER;
+	uint32_t len = super ? vs_get_be32(deframer->header + 2) : vs_get_be16(deframer->header + 2);
+	if (!valid_length(flag, len) || (super && !supers))
 		return false;
 	deframer->body_len = len;
 	deframer->frame = vs_frame_new(pool, len);
-	if (!deframer->frame)
+	if (!deframer->frame) {
 		vs_drop(drops, VS_DROP_NO_BUFFER);
+		return true;
+	}
+	deframer->frame->super = super;
+	if (super)
+		memcpy(deframer->frame->vnet, deframer->header + 6, VS_VNET_SIZE);
 	return true;
 }
 
@@ -76,7 +102,9 @@ static void end_body(struct vs_deframer *deframer, struct vs_drops *drops, struc
 
 static size_t take_header(struct vs_deframer *deframer, const uint8_t *data, size_t len)
 {
-	size_t n = VS_MIN(len, (size_t)VS_FRAMING_HEADER - deframer->header_have);
+	/* The flag by itself first, because the size of the rest depends on it. */
+	size_t want = deframer->header_have < 2 ? 2 : header_size(deframer);
+	size_t n = VS_MIN(len, want - deframer->header_have);
 	memcpy(deframer->header + deframer->header_have, data, n);
 	deframer->header_have = (uint8_t)(deframer->header_have + n);
 	return n;
@@ -87,7 +115,7 @@ static size_t take_body(struct vs_deframer *deframer, const uint8_t *data, size_
 	size_t n = VS_MIN(len, (size_t)deframer->body_len - deframer->body_have);
 	if (deframer->frame)
 		memcpy(vs_frame_bytes(deframer->frame) + deframer->body_have, data, n);
-	deframer->body_have = (uint16_t)(deframer->body_have + n);
+	deframer->body_have += (uint32_t)n;
 	return n;
 }
 
@@ -97,9 +125,10 @@ int vs_deframer_input(struct vs_deframer *deframer, struct vs_pool *pool, struct
 	const uint8_t *at = data;
 	const uint8_t *end = at + len;
 	while (at < end) {
-		if (deframer->header_have < VS_FRAMING_HEADER) {
+		if (deframer->header_have < header_size(deframer)) {
 			at += take_header(deframer, at, (size_t)(end - at));
-			if (deframer->header_have == VS_FRAMING_HEADER && !begin_body(deframer, pool, drops)) {
+			if (deframer->header_have == header_size(deframer) &&
+			    !begin_body(deframer, pool, drops, out->supers)) {
 				vs_drop(drops, VS_DROP_BAD_FRAMING);
 				vs_deframer_reset(deframer);
 				return -EBADMSG;

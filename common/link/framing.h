@@ -2,7 +2,8 @@
  * on the other side the deframer, which finds them again whatever the pieces are in which the stream arrives. A plain
  * KCP peer in stream mode may cut it anywhere. The same layout, whole frames only, fills an unreliable datagram.
  *
- * Super-frames (VS_FLAG_SUPER) are refused: no handshake agrees on them yet. */
+ * A super-frame (VS_FLAG_SUPER) has a longer header, which holds its virtio-net header; it is taken only where the
+ * handshake has agreed on them. */
 #ifndef VS_LINK_FRAMING_H
 #define VS_LINK_FRAMING_H
 
@@ -19,8 +20,15 @@
 /* Writes the header of `len` bytes under the flag, VS_FLAG_FRAME or VS_FLAG_CONTROL. */
 void vs_framing_encode(uint8_t out[VS_FRAMING_HEADER], uint16_t flag, uint32_t len);
 
-/* Writes the header of an Ethernet frame (VS_ETH_HEADER ... VS_ETH_FRAME_MAX bytes, asserted) into the headroom right
- * before its bytes; returns the start of the header. Allowed on a shared frame, as every link writes the same. */
+/* Bytes of the frame's header. */
+static inline uint32_t vs_framing_size(const struct vs_frame *frame)
+{
+	return frame->super ? VS_FRAMING_SUPER_HEADER : VS_FRAMING_HEADER;
+}
+
+/* Writes the header of an Ethernet frame (VS_ETH_HEADER ... VS_ETH_FRAME_MAX bytes, a super-frame VS_FRAME_MAX;
+ * asserted) into the headroom right before its bytes; returns the start of the header. Allowed on a shared frame: the
+ * header is the same for every link. */
 uint8_t *vs_framing_prepend(struct vs_frame *frame);
 
 /* The same for a buffer that holds the TLVs of a control message (at least one TLV, at most VS_CONTROL_MAX bytes,
@@ -29,6 +37,7 @@ uint8_t *vs_framing_prepend_control(struct vs_frame *frame);
 
 /* What the deframer has found, each in the order of the stream. The caller takes the frames out between batches. */
 struct vs_deframed {
+	bool supers;                  /* set by the caller: super-frames may come */
 	struct vs_frame_list frames;  /* Ethernet frames, without their framing headers */
 	struct vs_frame_list control; /* the TLVs of control messages, for vs_control_decode(); they are rare */
 };
@@ -36,9 +45,9 @@ struct vs_deframed {
 /* The deframer of one lane, in the caller's storage; all zero is a new one. It holds memory only in mid-frame. */
 struct vs_deframer {
 	struct vs_frame *frame; /* being filled; NULL: no header yet, or no buffer was left and the body is skipped */
-	uint16_t body_len;      /* as the header says */
-	uint16_t body_have;
-	uint8_t header[VS_FRAMING_HEADER];
+	uint32_t body_len;      /* as the header says */
+	uint32_t body_have;
+	uint8_t header[VS_FRAMING_SUPER_HEADER];
 	uint8_t header_have;
 };
 

@@ -1,7 +1,7 @@
 /* The client's side of the handshake: a state machine that makes attempts until one is answered.
  *
  * It is asked for a handshake with vs_initiator_start() (first connection, rekeying, liveness lost), makes an attempt
- * at once and then after 0.5, 1, 2, 2, ... seconds, each up to a fifth longer at random, for ever. Each attempt has a
+ * at once and then after 0.35, 0.7, 1.4, 1.4, ... seconds, each up to a fifth longer at random, for ever. Each attempt has a
  * new ephemeral key and timestamp, and only the newest one's response is taken. When that has been read the caller
  * gets the session's keys, and the machine is idle again. Nothing here touches a session that is running.
  *
@@ -18,8 +18,8 @@
 #include "base/drop.h"
 #include "link/handshake.h"
 
-#define VS_INITIATOR_RETRY_MIN (500 * VS_MSEC)
-#define VS_INITIATOR_RETRY_MAX (2 * VS_SEC)
+#define VS_INITIATOR_RETRY_MIN (350 * VS_MSEC)
+#define VS_INITIATOR_RETRY_MAX (1400 * VS_MSEC)
 
 /* Random bytes that an attempt takes: an ephemeral key, and jitter. */
 #define VS_INITIATOR_RANDOM (VS_KEY_SIZE + 4)

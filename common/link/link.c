@@ -220,6 +220,11 @@ void vs_link_set_path(struct vs_link *link, const struct vs_path *path, uint64_t
 
 /* --- Data, events, numbers --- */
 
+bool vs_link_takes_supers(const struct vs_link *link)
+{
+	return link->params.features & VS_FEATURE_SUPER && link->params.mode == VS_MODE_RELIABLE;
+}
+
 void vs_link_send(struct vs_link *link, struct vs_frame *frame, uint64_t now)
 {
 	vs_flow_hash(frame, link->config.flow_key);

@@ -103,7 +103,10 @@ const struct vs_params *vs_link_params(const struct vs_link *link);
 
 /* --- Data --------------------------------------------------------------------------------------------------------- */
 
-/* A frame to send; the reference passes to the link. */
+/* Whether super-frames may be sent: both ends have VS_FEATURE_SUPER, and the mode is reliable. */
+bool vs_link_takes_supers(const struct vs_link *link);
+
+/* A frame to send; the reference passes to the link. A super-frame only if vs_link_takes_supers(). */
 void vs_link_send(struct vs_link *link, struct vs_frame *frame, uint64_t now);
 
 /* A datagram of VS_TYPE_DATA with one of the link's indices, opened in place. Frames that it completes are appended to

@@ -239,6 +239,7 @@ void vs_link_input(struct vs_link *link, uint8_t *datagram, size_t len, const st
 	follow(link, session, counter, path, now);
 
 	const uint8_t *text = datagram + VS_SEAL_HEADER;
+	arrived->supers = vs_link_takes_supers(link);
 	vs_report_rx_datagram(&session->report_rx, counter, now, is_eliciting(text[0]));
 	uint32_t frames_before = arrived->frames.count;
 	input_kind(link, session, text, (size_t)text_len, len, now, arrived);

@@ -148,7 +148,7 @@ static struct vs_frame *coalesce(struct vs_link *link, struct vs_flow *flow, str
 				 uint64_t now)
 {
 	struct vs_frame *more = vs_queue_peek_more(link->queue, flow);
-	if (!more || 2 * VS_FRAMING_HEADER + first->len + more->len > room)
+	if (!more || vs_framing_size(first) + first->len + vs_framing_size(more) + more->len > room)
 		return first;
 	struct vs_frame *merged = vs_frame_new(link->config.pool, room);
 	if (!merged)
@@ -157,13 +157,13 @@ static struct vs_frame *coalesce(struct vs_link *link, struct vs_flow *flow, str
 	uint8_t *start = vs_frame_bytes(merged) - VS_FRAMING_HEADER, *at = start;
 	struct vs_frame *frame = first;
 	for (;;) {
-		size_t len = VS_FRAMING_HEADER + frame->len;
-		memcpy(at, vs_frame_cbytes(frame) - VS_FRAMING_HEADER, len);
+		size_t len = vs_framing_size(frame) + frame->len;
+		memcpy(at, vs_frame_cbytes(frame) - vs_framing_size(frame), len);
 		at += len;
 		room -= len;
 		vs_frame_unref(frame);
 		frame = vs_queue_peek_more(link->queue, flow);
-		if (!frame || VS_FRAMING_HEADER + frame->len > room)
+		if (!frame || vs_framing_size(frame) + frame->len > room)
 			break;
 		frame = vs_queue_take(link->queue, flow, now);
 	}
@@ -182,7 +182,7 @@ static bool admit(struct vs_link *link, uint64_t now)
 	if (!vs_parts_fits(&link->parts, VS_SEGMENT_HEADER + START_MIN))
 		return false;
 	while ((flow = vs_queue_peek(link->queue, now, &frame))) {
-		uint32_t len = VS_FRAMING_HEADER + frame->len, last_sn;
+		uint32_t len = vs_framing_size(frame) + frame->len, last_sn;
 		unsigned lane = vs_arq_tx_pick_lane(link->arq_tx, flow, frame->flow_hash);
 		unsigned segments = vs_arq_segments(len, (uint32_t)room, (uint32_t)mss);
 		if (!vs_arq_tx_lane_ready(link->arq_tx, lane, segments)) {
@@ -192,8 +192,9 @@ static bool admit(struct vs_link *link, uint64_t now)
 		frame = vs_queue_take(link->queue, flow, now);
 		if (segments == 1)
 			frame = coalesce(link, flow, frame, room, now);
-		len = VS_FRAMING_HEADER + frame->len;
-		if (vs_arq_tx_admit(link->arq_tx, lane, frame, frame->offset - VS_FRAMING_HEADER, len, (uint32_t)room,
+		uint32_t header = vs_framing_size(frame);
+		len = header + frame->len;
+		if (vs_arq_tx_admit(link->arq_tx, lane, frame, frame->offset - header, len, (uint32_t)room,
 				    (uint32_t)mss, now, &last_sn) < 0)
 			continue;
 		flow->lane = (int16_t)lane;
@@ -256,7 +257,7 @@ static size_t output_segments(struct vs_link *link, uint64_t now, uint8_t *out, 
 
 static void fragment_frame(struct vs_link *link, struct vs_frame *frame)
 {
-	size_t len = VS_FRAMING_HEADER + frame->len;
+	size_t len = vs_framing_size(frame) + frame->len;
 	uint8_t *text = malloc(VS_KIND_SIZE + len);
 	if (!text) {
 		vs_drop(&link->drops, VS_DROP_NO_BUFFER);
@@ -264,7 +265,7 @@ static void fragment_frame(struct vs_link *link, struct vs_frame *frame)
 		return;
 	}
 	text[0] = VS_KIND_FRAMES;
-	memcpy(text + VS_KIND_SIZE, vs_frame_cbytes(frame) - VS_FRAMING_HEADER, len);
+	memcpy(text + VS_KIND_SIZE, vs_frame_cbytes(frame) - vs_framing_size(frame), len);
 	vs_frame_unref(frame);
 	start_fragmenting(link, text, VS_KIND_SIZE + len);
 }
@@ -278,7 +279,7 @@ static size_t output_frames(struct vs_link *link, uint64_t now, uint8_t *out, st
 		return 0;
 	begin(link, VS_KIND_FRAMES, vs_link_datagram_room(link));
 	while ((flow = vs_queue_peek(link->queue, now, &frame))) {
-		size_t len = VS_FRAMING_HEADER + frame->len;
+		size_t len = vs_framing_size(frame) + frame->len;
 		if (!vs_parts_takes(&link->parts, len)) {
 			if (held_n)
 				break;
@@ -286,7 +287,7 @@ static size_t output_frames(struct vs_link *link, uint64_t now, uint8_t *out, st
 			return link->fragmenting.text ? output_fragment(link, now, out, sent) : 0;
 		}
 		held[held_n] = vs_queue_take(link->queue, flow, now);
-		vs_parts_view(&link->parts, vs_frame_cbytes(held[held_n]) - VS_FRAMING_HEADER, len);
+		vs_parts_view(&link->parts, vs_frame_cbytes(held[held_n]) - vs_framing_size(held[held_n]), len);
 		held_n++;
 	}
 	size_t size = held_n ? seal_paced(link, 0, now, out, sent) : 0;

@@ -40,6 +40,7 @@ struct vs_offer vs_offer_default(void)
 		.lanes_max = VS_LANES_MAX,
 		.datagram_max = VS_DATAGRAM_MAX,
 		.mtu = 1500,
+		.features = VS_FEATURE_SUPER,
 	};
 }
 
@@ -51,6 +52,7 @@ struct vs_policy vs_policy_default(void)
 		.lanes = VS_LANES_MAX,
 		.datagram_max = VS_DATAGRAM_MAX,
 		.mtu = 1500,
+		.features = VS_FEATURE_SUPER,
 		.keepalive_usec = VS_KEEPALIVE_DEFAULT,
 		.max_age_usec = VS_MAX_AGE_DEFAULT,
 	};
@@ -86,6 +88,7 @@ int vs_params_choose(const struct vs_policy *policy, const struct vs_offer *offe
 		.lanes = VS_MIN(policy->lanes, (unsigned)offer->lanes_max),
 		.datagram_max = VS_MIN(policy->datagram_max, offer->datagram_max),
 		.mtu = policy->mtu,
+		.features = policy->features & offer->features,
 		.keepalive_usec = policy->keepalive_usec,
 		.max_age_usec = policy->max_age_usec,
 		.incarnation = incarnation,
@@ -98,7 +101,7 @@ bool vs_params_fit(const struct vs_params *params, const struct vs_offer *offer)
 {
 	return params->version <= offer->version && offers_cipher(offer, params->cipher) &&
 	       (offer->modes & VS_OFFER_BIT(params->mode)) && params->lanes <= offer->lanes_max &&
-	       params->datagram_max <= offer->datagram_max &&
+	       params->datagram_max <= offer->datagram_max && !(params->features & ~offer->features) &&
 	       params->resumed == (params->incarnation == offer->incarnation);
 }
 
@@ -111,6 +114,7 @@ static const uint8_t tlv_size[32] = {
 	[VS_TLV_LANES] = 1,
 	[VS_TLV_DATAGRAM_MAX] = 2,
 	[VS_TLV_MTU] = 2,
+	[VS_TLV_FEATURES] = 4,
 	[VS_TLV_LINK_ID] = VS_LINK_ID_SIZE,
 	[VS_TLV_TIMESTAMP] = 8,
 	[VS_TLV_CIPHERS] = 3,
@@ -190,6 +194,7 @@ size_t vs_offer_encode(const struct vs_offer *offer, uint8_t out[VS_OFFER_ENCODE
 	p = put_int(p, VS_TLV_LANES, offer->lanes_max);
 	p = put_int(p, VS_TLV_DATAGRAM_MAX, offer->datagram_max);
 	p = put_int(p, VS_TLV_MTU, offer->mtu);
+	p = put_int(p, VS_TLV_FEATURES, offer->features);
 	p = put_bytes(p, VS_TLV_LINK_ID, offer->link_id, VS_LINK_ID_SIZE);
 	p = put_int(p, VS_TLV_TIMESTAMP, offer->timestamp_usec);
 	p = put_int(p, VS_TLV_CIPHERS, (uint64_t)offer->ciphers << 8 | offer->has_aes);
@@ -208,6 +213,7 @@ size_t vs_params_encode(const struct vs_params *params, uint8_t out[VS_PARAMS_EN
 	p = put_int(p, VS_TLV_LANES, params->lanes);
 	p = put_int(p, VS_TLV_DATAGRAM_MAX, params->datagram_max);
 	p = put_int(p, VS_TLV_MTU, params->mtu);
+	p = put_int(p, VS_TLV_FEATURES, params->features);
 	p = put_int(p, VS_TLV_CIPHER, params->cipher);
 	p = put_int(p, VS_TLV_MODE, params->mode);
 	p = put_int(p, VS_TLV_CONGESTION, params->congestion);
@@ -246,6 +252,9 @@ static int get_offer_tlv(struct vs_offer *offer, unsigned type, const struct vs_
 		return 0;
 	case VS_TLV_MTU:
 		offer->mtu = (uint16_t)get_int(value);
+		return 0;
+	case VS_TLV_FEATURES:
+		offer->features = (uint32_t)get_int(value);
 		return 0;
 	case VS_TLV_LINK_ID:
 		memcpy(offer->link_id, value->data, VS_LINK_ID_SIZE);
@@ -304,6 +313,9 @@ static void get_params_tlv(struct vs_params *params, unsigned type, const struct
 		break;
 	case VS_TLV_MTU:
 		params->mtu = (uint16_t)get_int(value);
+		break;
+	case VS_TLV_FEATURES:
+		params->features = (uint32_t)get_int(value);
 		break;
 	case VS_TLV_CIPHER:
 		params->cipher = (enum vs_cipher)get_int(value);

@@ -34,6 +34,7 @@ struct vs_offer {
 	uint8_t lanes_max;       /* 1 ... VS_LANES_MAX */
 	uint16_t datagram_max;   /* largest the client takes, VS_DATAGRAM_BASE ... VS_DATAGRAM_MAX */
 	uint16_t mtu;            /* of the client's TAP; informative */
+	uint32_t features;       /* set of enum vs_feature */
 	char program[VS_PROGRAM_MAX + 1];
 };
 
@@ -46,6 +47,7 @@ struct vs_policy {
 	unsigned lanes; /* 1 ... VS_LANES_MAX */
 	uint16_t datagram_max;
 	uint16_t mtu;
+	uint32_t features; /* that may be used; set of enum vs_feature */
 	uint64_t keepalive_usec;
 	uint64_t max_age_usec; /* 0: frames are never given up */
 };
@@ -58,6 +60,7 @@ struct vs_params {
 	unsigned lanes;
 	uint16_t datagram_max;
 	uint16_t mtu; /* the LAN's inner MTU; informative */
+	uint32_t features; /* that both ends have; set of enum vs_feature */
 	uint64_t keepalive_usec;
 	uint64_t max_age_usec;
 	/* Of the link's state at the server, never 0. Not resumed: both sides reset all lanes, the initiator with the

@@ -70,6 +70,7 @@ enum vs_handshake_tlv {
 	VS_TLV_LANES = 3,        /* lanes:8 */
 	VS_TLV_DATAGRAM_MAX = 4, /* bytes:16 */
 	VS_TLV_MTU = 5,          /* bytes:16 */
+	VS_TLV_FEATURES = 6,     /* set of enum vs_feature:32; absent: none; in the response those agreed on */
 	/* of the initiation */
 	VS_TLV_LINK_ID = 8,   /* 16 bytes */
 	VS_TLV_TIMESTAMP = 9, /* microseconds since 1970:64 */
@@ -83,6 +84,11 @@ enum vs_handshake_tlv {
 	VS_TLV_KEEPALIVE = 19,  /* microseconds:64 */
 	VS_TLV_MAX_AGE = 20,    /* microseconds:64, 0: frames are never given up */
 	VS_TLV_RESUMED = 21,    /* 1: resumed, 0: fresh, all lanes start anew:8 */
+};
+
+/* What a peer can do beyond the base protocol, as bits. */
+enum vs_feature {
+	VS_FEATURE_SUPER = 1, /* takes super-frames (VS_FLAG_SUPER) */
 };
 
 #define VS_TLV_HEADER 4
@@ -99,6 +105,7 @@ enum vs_handshake_tlv {
 #define VS_FLAG_SUPER 0xBCBD   /* flag:16 length:32 | virtio-net header:10 | super-frame; where agreed */
 #define VS_FLAG_CONTROL 0xBCBE /* flag:16 length:16 | TLVs */
 #define VS_FRAMING_HEADER 4
+#define VS_FRAMING_SUPER_HEADER 16 /* flag, length (of the frame), virtio-net header */
 
 #define VS_ETH_HEADER 14
 #define VS_ETH_FRAME_MAX 9022 /* MTU 9000, header, two 802.1Q tags */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "switch/eth.h"
+#include "switch/gso.h"
 
 /* Not a reason: the frame may pass. */
 #define PASS VS_DROP_COUNT
@@ -14,6 +15,12 @@ struct vs_bridge {
 	uint64_t flooded, unicast;
 	struct vs_drops drops;
 };
+
+/* The longest frame that this one is, or stands for, on the wire. */
+static uint32_t wire_len(const struct vs_frame *frame)
+{
+	return frame->super ? vs_gso_longest(frame) : frame->len;
+}
 
 /* One frame on its way through. */
 struct transit {
@@ -125,7 +132,7 @@ static enum vs_drop admit(struct transit *t)
 		return VS_DROP_PORT_DOWN;
 	if (!vs_eth_parse(vs_frame_cbytes(t->frame), t->frame->len, &t->eth))
 		return VS_DROP_RUNT;
-	if (t->frame->len > config->frame_max)
+	if (wire_len(t->frame) > config->frame_max)
 		return VS_DROP_GIANT;
 	if (vs_mac_is_group(&t->eth.src) || vs_mac_is_zero(&t->eth.src))
 		return VS_DROP_BAD_SOURCE;
@@ -251,7 +258,7 @@ static bool count_output(struct vs_bridge *bridge, struct vs_port *port, const s
 		count_drop(bridge, port, VS_DROP_NO_BUFFER);
 		return false;
 	}
-	if (frame->len > port->config.frame_max) {
+	if (wire_len(frame) > port->config.frame_max) {
 		count_drop(bridge, port, VS_DROP_GIANT);
 		return false;
 	}

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/bytes.h"
+#include "switch/gso.h"
 
 #define ADDRESSES_SIZE 12 /* destination and source, which stay in front of the tag */
 
@@ -93,6 +94,19 @@ static bool has_tag(const struct vs_frame *frame)
 	       vs_get_be16(vs_frame_cbytes(frame) + ADDRESSES_SIZE) == VS_ETHERTYPE_CTAG;
 }
 
+/* A super-frame's header names offsets in the frame, which a tag moves. */
+static void shift_offsets(struct vs_frame *frame, int bytes)
+{
+	struct vs_vnet vnet;
+
+	if (vs_likely(!frame->super))
+		return;
+	vs_vnet_decode(frame->vnet, &vnet);
+	vnet.hdr_len = (uint16_t)(vnet.hdr_len + bytes);
+	vnet.csum_start = (uint16_t)(vnet.csum_start + bytes);
+	vs_vnet_encode(&vnet, frame->vnet);
+}
+
 struct vs_frame *vs_eth_push_tag(struct vs_frame *frame, uint16_t tci)
 {
 	assert(frame->len >= VS_ETH_HEADER_SIZE);
@@ -106,6 +120,7 @@ struct vs_frame *vs_eth_push_tag(struct vs_frame *frame, uint16_t tci)
 	memmove(bytes, old, ADDRESSES_SIZE);
 	vs_put_be16(bytes + ADDRESSES_SIZE, VS_ETHERTYPE_CTAG);
 	vs_put_be16(bytes + ADDRESSES_SIZE + 2, tci);
+	shift_offsets(frame, VS_ETH_TAG_SIZE);
 	return frame;
 }
 
@@ -119,6 +134,7 @@ struct vs_frame *vs_eth_pop_tag(struct vs_frame *frame)
 	frame->offset += VS_ETH_TAG_SIZE;
 	frame->len -= VS_ETH_TAG_SIZE;
 	memmove(vs_frame_bytes(frame), old, ADDRESSES_SIZE);
+	shift_offsets(frame, -VS_ETH_TAG_SIZE);
 	return frame;
 }
 

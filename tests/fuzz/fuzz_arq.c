@@ -123,6 +123,7 @@ static bool write_data(struct fuzz *f, struct datagram *d)
 {
 	static struct vs_parts parts;
 	vs_parts_init(&parts, ROOM);
+	vs_arq_tx_write_urgent(f->tx, f->own, f->now, &parts);
 	vs_arq_tx_write_lost(f->tx, f->own, f->now, &parts);
 	while (vs_arq_tx_write_waiting(f->tx, f->own, f->now, &parts))
 		;

@@ -39,6 +39,7 @@ struct fuzz {
 	struct end ends[2]; /* the first is the initiator */
 	struct vs_params params;
 	uint32_t last_index;
+	bool fresh_pending; /* the responder has not reset its lanes yet: no handshake may say `resumed` */
 	bool forged;
 	uint64_t forged_counter;
 	uint64_t now;
@@ -94,9 +95,11 @@ static void install(struct fuzz *f, bool resumed)
 	make_key(a.recv, a.local_index, false);
 	memcpy(b.send, a.recv, VS_KEY_SIZE);
 	memcpy(b.recv, a.send, VS_KEY_SIZE);
-	f->params.resumed = resumed;
+	f->params.resumed = resumed && !f->fresh_pending;
+	f->fresh_pending = !f->params.resumed;
 	f->forged_counter = UINT64_C(1) << 40;
-	if (vs_link_install(f->ends[1].link, &b, &f->params, f->now) || vs_link_install(f->ends[0].link, &a, &f->params, f->now))
+	if (vs_link_install(f->ends[1].link, &b, &f->params, f->now) ||
+	    vs_link_install(f->ends[0].link, &a, &f->params, f->now))
 		abort();
 	f->ends[0].index = a.local_index;
 	f->ends[1].index = b.local_index;
@@ -119,6 +122,8 @@ static void pump(struct fuzz *f, struct end *e)
 	}
 	unsigned events = vs_link_take_events(e->link);
 	CHECK(f->forged || !(events & (VS_LINK_ERROR | VS_LINK_CLOSED)));
+	if (e == &f->ends[1] && events & VS_LINK_FRESH)
+		f->fresh_pending = false;
 	while (vs_link_take_retired(e->link, &index))
 		;
 	(void)vs_link_deadline(e->link);

@@ -36,6 +36,7 @@ LINKEMU=$VS_BUILD/tests/linkemu
 SERVER_IP=192.0.2.1
 SERVER_IP6=2001:db8:ff::1
 SERVER_PORT=7000
+VS_PING_WAIT=0.$((VS_SLOW < 3 ? 3 * VS_SLOW : 9)) # seconds that one ping is waited for
 
 skip() {
 	echo "1..0 # SKIP $*"
@@ -474,12 +475,15 @@ start_lan() {
 	done
 }
 
-# can_ping PC ADDRESS [PING OPTION...]: one answer to one of up to three.
+# can_ping PC ADDRESS [PING OPTION...]: an answer to one of up to three.
 can_ping() {
-	local pc=$1 address=$2
+	local pc=$1 address=$2 _
 
 	shift 2
-	in_ns "$pc" ping -n -q -c 3 -i 0.2 -W 1 "$@" "$address" | grep -Eq ' [1-9][0-9]* received'
+	for _ in 1 2 3; do
+		! in_ns "$pc" ping -n -q -c 1 -W "$VS_PING_WAIT" "$@" "$address" || return 0
+	done
+	return 1
 }
 
 # ping_all PC ADDRESS COUNT [PING OPTION...]: every one is answered.
@@ -513,7 +517,17 @@ crash() {
 	# shellcheck disable=SC2086 # a list
 	kill -KILL $children "$pid"
 	wait "$pid" 2>/dev/null || true
+	# shellcheck disable=SC2086
+	wait_until 10 all_gone $children || fail "kill -9 ends $1"
 	unset "VS_PID[$1]"
+}
+
+all_gone() {
+	local pid
+
+	for pid; do
+		! kill -0 "$pid" 2>/dev/null || return 1
+	done
 }
 
 server_listens() {

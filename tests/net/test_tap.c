@@ -34,6 +34,7 @@ static void init_config(struct vs_tap_config *config, const char *device)
 	strcpy(config->device, device);
 	config->mac = mac;
 	config->mtu = 1400;
+	config->offload = VS_TAP_OFFLOAD_OFF;
 }
 
 static void add_address(struct vs_tap_config *config, const char *text)
@@ -259,11 +260,11 @@ static void test_names_in_use(void **state)
 	assert_int_equal(vs_tap_create(&config, QUEUE, &fault), -EBUSY);
 	assert_string_equal(fault.text, "TAP device 'vt0' is in use by another program");
 	close(fd);
-	assert_int_equal(vs_tap_open("lo", &fault), -EEXIST);
+	assert_int_equal(vs_tap_open("lo", false, &fault), -EEXIST);
 	assert_non_null(strstr(fault.text, "'lo'"));
 	static const char *const bad[] = { "", "sixteen-letters-", "a b", "a/b", "." };
 	for (size_t i = 0; i < VS_ARRAY_SIZE(bad); i++)
-		assert_int_equal(vs_tap_open(bad[i], &fault), -EINVAL);
+		assert_int_equal(vs_tap_open(bad[i], false, &fault), -EINVAL);
 }
 
 static void test_mac_from_key(void **state)

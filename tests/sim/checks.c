@@ -43,7 +43,8 @@ static uint64_t obliged_since(struct sim_checks *k, const struct sim_flow *flow,
 		*max = VS_MAX(*max, k->stall_max[client]);
 	if (is_lossy(w, client)) {
 		*max = VS_MAX(*max, 2 * SIM_STALL_MAX);
-		since = VS_MAX(since, awaits_handshake(&w->clients[client]) ? w->clock.now : w->clients[client].up_usec);
+		const struct sim_client *c = &w->clients[client];
+		since = VS_MAX(since, awaits_handshake(c) ? w->clock.now : c->up_usec);
 	}
 	return since;
 }
@@ -106,8 +107,8 @@ static void trace_end(struct sim_world *w, const char *who, unsigned client, con
 	if (!end->link)
 		return;
 	vs_link_stats(end->link, w->clock.now, &s);
-	sim_trace(w, "%s %u: queue %u, in flight %u (%" PRIu64 " bytes), waiting %u, kept %zu, window %" PRIu64 ", rate %" PRIu64
-		     ", bandwidth %" PRIu64 " (%s), rtt %" PRIu64 " min %" PRIu64 ", reordering %" PRIu64
+	sim_trace(w, "%s %u: queue %u, in flight %u (%" PRIu64 " bytes), waiting %u, kept %zu, window %" PRIu64
+		     ", rate %" PRIu64 ", bandwidth %" PRIu64 " (%s), rtt %" PRIu64 " min %" PRIu64 ", reordering %" PRIu64
 		     ", datagram %u (%s), segments %" PRIu64 " + %" PRIu64 " again, lost %" PRIu64 ", spurious %" PRIu64,
 		  who, client, s.queue.frames, s.arq_tx.inflight, s.arq_tx.inflight_bytes, s.arq_tx.waiting,
 		  s.arq_rx.held, s.window_bytes, s.rate_bps, s.bandwidth_bps, s.congestion_state, s.srtt_usec,
@@ -179,7 +180,8 @@ static void check_retransmissions(struct sim_checks *k, const char *who, unsigne
 		k->retransmit_worst = VS_MAX(k->retransmit_worst, (double)books->retransmitted / allowed);
 	if ((double)books->retransmitted > allowed)
 		sim_fail(k->traffic->world,
-			 "%s %u: %" PRIu64 " of %" PRIu64 " segments sent again (%" PRIu64 " probes, %" PRIu64 " declared lost, %" PRIu64 " spurious), %" PRIu64 " lost",
+			 "%s %u: %" PRIu64 " of %" PRIu64 " segments sent again (%" PRIu64 " probes, %" PRIu64
+			 " declared lost, %" PRIu64 " spurious), %" PRIu64 " lost",
 			 who, client, books->retransmitted, books->segments, books->probes, books->declared_lost,
 			 books->spurious, lost);
 }
@@ -199,17 +201,16 @@ static void check_drops(struct sim_world *w, const char *who, unsigned client, c
 				 vs_drop_text(never[i]));
 }
 
-static void check_end(struct sim_checks *k, const char *who, unsigned client, const struct sim_end_books *books,
+static void check_end(struct sim_world *w, const char *who, unsigned client, const struct sim_end_books *books,
 		      uint64_t lost)
 {
-	struct sim_world *w = k->traffic->world;
 	check_memory(w, who, client, books);
-	check_retransmissions(k, who, client, books, lost);
 	check_drops(w, who, client, &books->drops);
 	if (books->spins_worst > 1)
 		sim_fail(w, "%s %u: was called %" PRIu64 " times in a row for nothing", who, client, books->spins_worst);
-	sim_trace(w, "%s %u: %" PRIu64 " segments, %" PRIu64 " again (%" PRIu64 " probes, %" PRIu64 " declared lost, %" PRIu64 " spurious), %" PRIu64 " lost on the "
-		     "wire, %" PRIu64 " skipped, %" PRIu64 " handshakes, %" PRIu64 " spins",
+	sim_trace(w, "%s %u: %" PRIu64 " segments, %" PRIu64 " again (%" PRIu64 " probes, %" PRIu64
+		     " declared lost, %" PRIu64 " spurious), %" PRIu64 " lost on the wire, %" PRIu64 " skipped, %" PRIu64
+		     " handshakes, %" PRIu64 " spins",
 		  who, client, books->segments, books->retransmitted, books->probes, books->declared_lost,
 		  books->spurious, lost, books->skipped, books->handshakes, books->spins);
 }
@@ -220,8 +221,8 @@ void sim_checks_end(struct sim_checks *k)
 	for (unsigned i = 0; i < w->config.clients; i++) {
 		struct sim_client *c = &w->clients[i];
 		struct sim_end_books client = sim_end_books(&c->end), server = sim_server_books(&w->server, i);
-		check_end(k, "client", i, &client, c->up.segments_lost);
-		check_end(k, "server", i, &server, c->down.segments_lost);
+		check_end(w, "client", i, &client, c->up.segments_lost);
+		check_end(w, "server", i, &server, c->down.segments_lost);
 		check_drained(w, "client", i, &c->end);
 		if (w->server.slots[i].current)
 			check_drained(w, "server", i, &w->server.slots[i].current->end);
@@ -238,7 +239,13 @@ void sim_checks_end(struct sim_checks *k)
 
 void sim_checks_quiet(struct sim_checks *k)
 {
+	struct sim_world *w = k->traffic->world;
 	k->stopped = true;
+	for (unsigned i = 0; i < w->config.clients; i++) {
+		struct sim_end_books client = sim_end_books(&w->clients[i].end), server = sim_server_books(&w->server, i);
+		check_retransmissions(k, "client", i, &client, w->clients[i].up.segments_lost);
+		check_retransmissions(k, "server", i, &server, w->clients[i].down.segments_lost);
+	}
 }
 
 void sim_checks_init(struct sim_checks *k, struct sim_traffic *traffic)

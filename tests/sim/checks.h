@@ -36,7 +36,8 @@ void sim_checks_fini(struct sim_checks *checks);
 void sim_checks_break(struct sim_checks *checks, unsigned client);
 void sim_checks_works(struct sim_checks *checks, unsigned client, uint64_t stall_max);
 
-/* No more stalls are to be found: the sources are about to stop. */
+/* The sources are about to stop: no more stalls are to be found, and retransmissions are judged by what was sent under
+ * load. (Where single segments trickle, each lost ACK costs a probe, whatever the sender does.) */
 void sim_checks_quiet(struct sim_checks *checks);
 
 /* Whether nothing is under way or waits any more. */

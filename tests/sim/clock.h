@@ -26,7 +26,8 @@ void sim_clock_init(struct sim_clock *clock);
 void sim_clock_fini(struct sim_clock *clock);
 
 /* An event that is not set. Ends the program if memory is out, as everything in the simulator does. */
-void sim_event_init(struct sim_clock *clock, struct sim_event *event, void (*fire)(struct sim_event *, uint64_t));
+void sim_event_init(struct sim_clock *clock, struct sim_event *event,
+		    void (*fire)(struct sim_event *event, uint64_t now));
 void sim_event_fini(struct sim_clock *clock, struct sim_event *event);
 
 /* Sets or moves an event; a time that has passed means now. VS_NEVER unsets it. */
@@ -35,7 +36,7 @@ void sim_event_set(struct sim_clock *clock, struct sim_event *event, uint64_t at
 /* Fires all events up to and including `until`, where the clock then stands. */
 void sim_clock_run(struct sim_clock *clock, uint64_t until);
 
-/* --- Random numbers ------------------------------------------------------------------------------------------------ */
+/* --- Random numbers ----------------------------------------------------------------------------------------------- */
 
 struct sim_random {
 	uint64_t state;

@@ -62,10 +62,11 @@ static void impair_loss(struct sim_plan *plan, struct vs_impair_config *line)
 	line->loss = draw_share(plan, 0.0, 0.3);
 }
 
+/* Bursts are of so many datagrams, however long these take: on a quiet line a long one would be a long outage. */
 static void impair_bursts(struct sim_plan *plan, struct vs_impair_config *line)
 {
 	line->loss = draw_share(plan, 0.0, 0.1);
-	line->burst = (double)draw(plan, 2, 20);
+	line->burst = (double)draw(plan, 2, 10);
 }
 
 static void impair_reorder(struct sim_plan *plan, struct vs_impair_config *line)

@@ -13,7 +13,7 @@
 
 #include "sim/plan.h"
 
-#define SEEDS_DEFAULT 20
+#define SEEDS_DEFAULT 15
 /* What waits when the sources stop may be 4 MiB, on a line of 2 Mbit/s that loses much. */
 #define DRAIN_MAX (300 * VS_SEC)
 

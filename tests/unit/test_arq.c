@@ -140,6 +140,7 @@ static unsigned flush_more(struct arq *a)
 	for (;;) {
 		static struct vs_parts parts;
 		vs_parts_init(&parts, ROOM);
+		vs_arq_tx_write_urgent(a->tx, a->own, a->now, &parts);
 		vs_arq_tx_write_lost(a->tx, a->own, a->now, &parts);
 		while (vs_arq_tx_write_waiting(a->tx, a->own, a->now, &parts))
 			;
@@ -432,6 +433,74 @@ static void test_later_arrivals_prove_a_loss(void **state)
 	assert_int_equal(flush(&a), 1);
 	assert_int_equal(a.carried[0].seg.sn, lost_sn);
 	assert_int_equal(a.carried[0].seg.conv, 0);
+	close_arq(&a);
+}
+
+/* The una of a data segment speaks of its own lane only: what it says of time waits for the next ACK, which brings the
+ * other lanes' news as well. */
+static void test_una_of_data_condemns_no_other_lane(void **state)
+{
+	(void)state;
+	struct arq a;
+	uint8_t lost[256];
+	open_arq(&a, (struct arq_options){ 0 });
+	settle_in(&a, 0);
+	admit(&a, 0, 60, ROOM);
+	flush(&a);
+	arrive(&a, &a.carried[0].seg);
+	a.now += 10 * VS_MSEC;
+	uint32_t sn = admit(&a, 5, 60, ROOM);
+	flush(&a);
+	arrive(&a, &a.carried[0].seg);
+	assert_true(write_acks(&a, lost, sizeof(lost)) > 0);
+	a.now += RTT;
+	struct vs_segment data = { .conv = 5, .cmd = VS_CMD_PUSH, .una = sn + 1, .wnd = 300 };
+	assert_true(vs_arq_tx_input(a.tx, &data, a.now));
+	vs_arq_tx_input_done(a.tx, a.now);
+	assert_int_equal(tx_stats(&a).inflight, 1);
+	assert_int_equal(tx_stats(&a).lost, 0);
+	admit(&a, 6, 60, ROOM);
+	flush(&a);
+	arrive(&a, &a.carried[0].seg);
+	acknowledge(&a, RTT);
+	assert_int_equal(tx_stats(&a).lost, 0);
+	assert_true(vs_arq_tx_idle(a.tx));
+	close_arq(&a);
+}
+
+/* The window is full of what the receiver has no room for, and what it waits for is known to be lost. */
+static void test_probe_sends_what_is_lost_first(void **state)
+{
+	(void)state;
+	struct arq a;
+	open_arq(&a, (struct arq_options){ .budget = 20 * 1024 });
+	vs_congestion_free(a.congestion);
+	a.congestion = vs_congestion_new(VS_CONGESTION_CUBIC, ROOM, a.now);
+	vs_arq_tx_set_congestion(a.tx, a.congestion);
+	settle_in(&a, 0);
+	unsigned got = 0;
+	for (unsigned i = 0; i < 100; i++) {
+		static struct vs_parts parts;
+		vs_parts_init(&parts, ROOM);
+		a.carried_n = 0;
+		admit(&a, 0, 1000, ROOM);
+		vs_arq_tx_write_waiting(a.tx, a.own, a.now, &parts);
+		carry(&a, &parts);
+		a.now += 10;
+		if (i > 0)
+			arrive(&a, &a.carried[0].seg);
+	}
+	acknowledge(&a, RTT);
+	for (unsigned i = 0; i < 2000 && !vs_arq_tx_idle(a.tx); i++) {
+		a.now = VS_MAX(a.now + VS_MSEC, VS_MIN(vs_arq_tx_deadline(a.tx), a.now + VS_SEC));
+		vs_arq_tx_timeout(a.tx, a.now);
+		flush(&a);
+		for (unsigned k = 0; k < a.carried_n; k++)
+			arrive(&a, &a.carried[k].seg);
+		acknowledge(&a, RTT);
+		got += take_frames(&a);
+	}
+	assert_int_equal(got, 100);
 	close_arq(&a);
 }
 
@@ -795,6 +864,8 @@ int main(void)
 		cmocka_unit_test(test_impossible_times_give_no_sample),
 		cmocka_unit_test(test_acks_are_repeated_beside_others),
 		cmocka_unit_test(test_later_arrivals_prove_a_loss),
+		cmocka_unit_test(test_una_of_data_condemns_no_other_lane),
+		cmocka_unit_test(test_probe_sends_what_is_lost_first),
 		cmocka_unit_test(test_reordering_window_is_waited_for),
 		cmocka_unit_test(test_reordering_is_learned),
 		cmocka_unit_test(test_lost_acks_are_not_reordering),
