@@ -50,7 +50,7 @@
 #define CRUISE_PHASES_MIN 4
 #define CRUISE_PHASES_SPREAD 3 /* 4 ... 6, so that flows that share a bottleneck do not probe in step */
 
-#define WINDOW_SLACK (1 * VS_MSEC)
+#define WINDOW_SLACK UINT64_C(100)
 #define WINDOW_DATAGRAMS_MIN 10
 
 #define LOSS_ALONE 9830u      /* 15 % in 1/65536 */

@@ -2,6 +2,10 @@
 
 #include "base/compiler.h"
 
+/* What is acknowledged within less than this says how the two ends are scheduled, not what the path carries: batches of
+ * datagrams go and come in one piece. */
+#define LEAST_INTERVAL (VS_SEC / 2000)
+
 void vs_rate_init(struct vs_rate_estimator *e, uint64_t now)
 {
 	*e = (struct vs_rate_estimator){ .delivered_usec = now, .first_sent_usec = now };
@@ -53,7 +57,7 @@ void vs_rate_take(struct vs_rate_estimator *e, uint64_t min_rtt_usec, struct vs_
 		/* What was sent before the path changed remembers a count that has been reset since. */
 		bool stale = e->newest.delivered > e->delivered;
 		if (interval > 0 && interval >= min_rtt_usec && !stale)
-			out->rate = (e->delivered - e->newest.delivered) * VS_SEC / interval;
+			out->rate = (e->delivered - e->newest.delivered) * VS_SEC / VS_MAX(interval, LEAST_INTERVAL);
 	}
 	e->batch_acked = 0;
 }

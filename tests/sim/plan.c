@@ -235,9 +235,18 @@ static void draw_datagram(struct sim_plan *plan)
 	draw_nat(plan);
 }
 
+static void widen(struct sim_plan *plan, struct vs_impair_config *line)
+{
+	(void)plan;
+	line->rate_bps = 20 * MBIT;
+}
+
+/* Without congestion control nothing holds for a line that is offered more than it takes. */
 static void draw_cubic(struct sim_plan *plan)
 {
 	plan->config.policy.congestion = chance(plan, 70) ? VS_CONGESTION_CUBIC : VS_CONGESTION_NONE;
+	if (plan->config.policy.congestion == VS_CONGESTION_NONE)
+		each_line(plan, widen);
 	if (chance(plan, 50))
 		each_line(plan, impair_jitter);
 	draw_breaks(plan, SIM_OUTAGE, SIM_ONE_WAY_DOWN, 500, 4000);
