@@ -24,7 +24,8 @@
  *
  *  - User space. Both ends run when the scheduler lets them: on a LAN with min_rtt = 100 us, acknowledgements come in
  *    lumps of up to a millisecond. The window allows for that (WINDOW_SLACK), or for what aggregation is measured
- *    (extra_acked) where that is more, and a round or a phase lasts at least 4 ms, so that the memory of ten rounds
+ *    (extra_acked) where that is more and min_rtt is over LAN_RTT: on a LAN, lumps are our own doing, and allowing
+ *    for all of what is measured would let them grow into a queue of milliseconds. A round or a phase lasts at least 4 ms, so that the memory of ten rounds
  *    is longer than one hiccup.
  *
  *  - PROBE_RTT keeps half a window for 100 ms or a round trip, every 10 s or 64 round trips, whichever is longer, so
@@ -50,8 +51,9 @@
 #define CRUISE_PHASES_MIN 4
 #define CRUISE_PHASES_SPREAD 3 /* 4 ... 6, so that flows that share a bottleneck do not probe in step */
 
-#define WINDOW_SLACK UINT64_C(100)
+#define WINDOW_SLACK (1 * VS_MSEC)
 #define WINDOW_DATAGRAMS_MIN 10
+#define LAN_RTT (1 * VS_MSEC)
 
 #define LOSS_ALONE 9830u      /* 15 % in 1/65536 */
 #define LOSS_WITH_DELAY 1311u /* 2 % */
@@ -337,8 +339,9 @@ static void set_rate(struct bbr *b)
 
 static uint64_t target_window(const struct bbr *b)
 {
-	uint64_t extra = vs_bbr_model_extra_acked(&b->model);
 	uint64_t slack = vs_bbr_model_bytes_in(&b->model, WINDOW_SLACK);
+	bool lan = b->model.min_rtt_usec < LAN_RTT;
+	uint64_t extra = lan ? 0 : vs_bbr_model_extra_acked(&b->model);
 	uint64_t window = scale(vs_bbr_model_bdp(&b->model), GAIN_WINDOW) + VS_MAX(slack, extra);
 
 	return VS_MAX(window, datagrams(b, WINDOW_DATAGRAMS_MIN));

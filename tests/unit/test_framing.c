@@ -130,7 +130,7 @@ static void test_headers_that_cannot_be(void **state)
 		{ VS_FLAG_FRAME, VS_ETH_FRAME_MAX + 1, false }, { VS_FLAG_FRAME, 0xffff, false },
 		{ VS_FLAG_CONTROL, 2, true },                 { VS_FLAG_CONTROL, 1, false },
 		{ VS_FLAG_CONTROL, 0, false },                { VS_FLAG_CONTROL, VS_CONTROL_MAX, true },
-		{ VS_FLAG_CONTROL, VS_CONTROL_MAX + 1, false }, { VS_FLAG_SUPER, 100, false },
+		{ VS_FLAG_CONTROL, VS_CONTROL_MAX + 1, false }, { 0xBCC0, 100, false },
 		{ 0xBCBB, 100, false },                       { 0xBCBF, 100, false },
 		{ 0x0000, 100, false },                       { 0xBEBC, 100, false },
 	};
@@ -263,10 +263,68 @@ static void test_prepend(void **state)
 	fini(&f);
 }
 
+static void add_super(struct fixture *f, uint32_t len)
+{
+	uint8_t *p = f->stream + f->len;
+	vs_put_be16(p, VS_FLAG_SUPER);
+	vs_put_be32(p + 2, len);
+	for (size_t i = 0; i < VS_VNET_SIZE; i++)
+		p[6 + i] = (uint8_t)(0xa0 + i);
+	for (uint32_t i = 0; i < len; i++)
+		p[VS_FRAMING_SUPER_HEADER + i] = (uint8_t)(i * 7);
+	f->len += VS_FRAMING_SUPER_HEADER + len;
+}
+
+/* Super-frames, wherever the stream is cut, between ordinary ones. */
+static void test_supers_at_every_split(void **state)
+{
+	(void)state;
+	for (size_t cut = 1; cut < 24 + VS_FRAMING_SUPER_HEADER + 300; cut++) {
+		struct fixture f;
+		init(&f, 1 << 20, LIST_MAX);
+		f.out.supers = true;
+		add(&f, VS_FLAG_FRAME, 20, 1);
+		add_super(&f, 300);
+		add(&f, VS_FLAG_FRAME, 30, 2);
+		assert_int_equal(feed(&f, 0, cut), 0);
+		assert_int_equal(feed(&f, cut, f.len), 0);
+		expect(&f.out.frames, 20, 1);
+		struct vs_frame *super = vs_frame_list_pop(&f.out.frames);
+		assert_true(super->super);
+		assert_int_equal(super->len, 300);
+		for (uint32_t i = 0; i < 300; i++)
+			assert_int_equal(vs_frame_cbytes(super)[i], (uint8_t)(i * 7));
+		/* Prepending the header again gives back what came. */
+		const uint8_t *header = vs_framing_prepend(super);
+		assert_memory_equal(header, f.stream + 24, VS_FRAMING_SUPER_HEADER);
+		vs_frame_unref(super);
+		expect(&f.out.frames, 30, 2);
+		fini(&f);
+	}
+}
+
+static void test_supers_are_refused(void **state)
+{
+	(void)state;
+	static const struct { bool agreed; uint32_t len; } rows[] = {
+		{ false, 300 }, { true, VS_ETH_HEADER - 1 }, { true, VS_FRAME_MAX + 1 }, { true, UINT32_MAX },
+	};
+	for (size_t i = 0; i < VS_ARRAY_SIZE(rows); i++) {
+		struct fixture f;
+		init(&f, 1 << 20, LIST_MAX);
+		f.out.supers = rows[i].agreed;
+		add_super(&f, 300);
+		vs_put_be32(f.stream + 2, rows[i].len);
+		assert_int_equal(feed(&f, 0, f.len), -EBADMSG);
+		assert_int_equal(f.drops.count[VS_DROP_BAD_FRAMING], 1);
+		fini(&f);
+	}
+}
+
 static void test_idle_deframer_is_small(void **state)
 {
 	(void)state;
-	assert_true(sizeof(struct vs_deframer) <= 24);
+	assert_true(sizeof(struct vs_deframer) <= 40);
 }
 
 int main(void)
@@ -281,6 +339,8 @@ int main(void)
 		cmocka_unit_test(test_pool_exhausted),
 		cmocka_unit_test(test_list_full),
 		cmocka_unit_test(test_prepend),
+		cmocka_unit_test(test_supers_at_every_split),
+		cmocka_unit_test(test_supers_are_refused),
 		cmocka_unit_test(test_idle_deframer_is_small),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

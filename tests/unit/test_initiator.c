@@ -104,10 +104,10 @@ static void test_start_is_idempotent(void **state)
 	assert_int_equal(deliver(f), VS_INITIATOR_SESSION);
 }
 
-/* Unanswered attempts come at 0.5, 1, 2, 2, ... seconds and up to a fifth more, for ever, none like another. */
+/* Unanswered attempts come at 0.35, 0.7, 1.4, 1.4, ... seconds and up to a fifth more, for ever, none like another. */
 static void test_backoff(void **state)
 {
-	static const uint64_t base[] = {500, 1000, 2000, 2000, 2000, 2000, 2000, 2000};
+	static const uint64_t base[] = {350, 700, 1400, 1400, 1400, 1400, 1400, 1400};
 	struct fixture *f = *state;
 	uint8_t last[VS_INITIATION_SIZE] = { 0 };
 	uint64_t last_timestamp = 0;
