@@ -27,6 +27,7 @@ struct client {
 	const char *config_path;
 	struct vs_daemon *daemon;
 	int exit_code;
+	bool ends_with_terminal; /* SIGHUP means that its terminal was closed */
 	struct vs_loop *loop;
 	struct vs_worker *worker;
 	struct vs_wport *tap, *server; /* the two ports */
@@ -47,6 +48,8 @@ struct client {
 	uint64_t resolve_from_usec; /* no name is resolved before */
 	uint32_t pending_index;     /* of the newest attempt; CLIENT_NO_INDEX: none */
 	struct vs_addr target;      /* of the newest attempt */
+	struct vs_addr last_good;   /* of the last handshake that succeeded; unset: none has */
+	bool same_again;            /* the next attempt goes to `target`, too */
 	uint64_t refused_usec;      /* when an ICMP error last made us dial */
 	uint64_t route_checked_usec;
 	bool through_tap; /* the way to the server was last seen to lead through our own device */

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/log.h"
 #include "io/random.h"
@@ -32,9 +31,11 @@ static void set_timer(struct client *client)
 	uint64_t deadline = vs_initiator_deadline(client->initiator);
 	if (deadline != VS_NEVER)
 		deadline = VS_MAX(deadline, client->not_before_usec);
-	if (client->lookup)
+	/* Without an address that has worked before, nothing can be tried until a name has been resolved. */
+	bool knows_none = !vs_addr_is_set(&client->last_good);
+	if (client->lookup && knows_none)
 		deadline = VS_NEVER;
-	else if (deadline != VS_NEVER)
+	else if (deadline != VS_NEVER && knows_none)
 		deadline = VS_MAX(deadline, client->resolve_from_usec);
 	vs_timer_set(&client->dial_timer, deadline);
 }
@@ -109,13 +110,6 @@ static void submit(struct task *task)
 		task_done(&task->job, -ECANCELED);
 }
 
-static uint64_t unix_usec(void)
-{
-	struct timespec ts;
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * VS_SEC + (uint64_t)ts.tv_nsec / 1000;
-}
-
 /* The index of an attempt that was not answered is given back when the next one starts. */
 static bool renew_index(struct client *client)
 {
@@ -138,7 +132,7 @@ static void attempt(struct client *client, const struct vs_addr *to, uint64_t no
 	}
 	task->path.peer = client->target = *to;
 	vs_random(random, sizeof(random));
-	if (vs_initiator_output(client->initiator, now, unix_usec(), client->pending_index, random, &task->handshake)) {
+	if (vs_initiator_output(client->initiator, now, vs_unix_usec(), client->pending_index, random, &task->handshake)) {
 		vs_debug("dialling %s", vs_addr_format(to, text));
 		submit(task);
 	} else {
@@ -184,20 +178,36 @@ static bool link_works(const struct client *client, uint64_t now)
 	return stats.heard_usec_ago < 2 * vs_link_params(vs_wport_link(client->server))->keepalive_usec;
 }
 
+/* Where the next attempt goes. False: nowhere yet; a name is being looked up. */
+static bool next_address(struct client *client, uint64_t now, struct vs_addr *to)
+{
+	if (client->same_again) {
+		client->same_again = false;
+		*to = client->target;
+		return true;
+	}
+	if (link_works(client, now)) {
+		*to = vs_link_path(vs_wport_link(client->server))->peer;
+		return true;
+	}
+	if (!client->lookup && vs_targets_next(&client->targets, to))
+		return true;
+	if (!client->lookup && now >= client->resolve_from_usec)
+		resolve(client, now);
+	/* While a name is looked up, or cannot be: where it worked last. */
+	*to = client->last_good;
+	return vs_addr_is_set(to);
+}
+
 static void on_dial_timer(void *arg, uint64_t now)
 {
 	struct client *client = arg;
 	struct vs_addr to;
-	if (client->lookup || vs_initiator_deadline(client->initiator) > now || client->not_before_usec > now) {
-		set_timer(client);
-		return;
-	}
-	if (link_works(client, now))
-		attempt(client, &vs_link_path(vs_wport_link(client->server))->peer, now);
-	else if (vs_targets_next(&client->targets, &to))
+	if (vs_initiator_deadline(client->initiator) <= now && client->not_before_usec <= now &&
+	    next_address(client, now, &to))
 		attempt(client, &to, now);
 	else
-		resolve(client, now);
+		set_timer(client);
 }
 
 /* --- Answers --- */
@@ -207,6 +217,7 @@ static void install_session(struct client *client, struct vs_initiator_result *r
 	struct vs_path path = { .peer = client->target };
 	uint32_t index = client->pending_index;
 	client->pending_index = CLIENT_NO_INDEX;
+	client->last_good = client->target;
 	vs_link_set_path(vs_wport_link(client->server), &path, vs_loop_now(client->loop));
 	int err = vs_wport_install(client->server, &result->keys, &result->params);
 	if (err < 0) {
@@ -258,8 +269,7 @@ void client_handshake(void *arg, const uint8_t *datagram, size_t len, const stru
 		break;
 	case VS_INITIATOR_COOKIE:
 		/* It holds for the address that it came from: the next attempt goes there again. */
-		if (client->targets.resolved && client->targets.next > 0)
-			client->targets.next--;
+		client->same_again = true;
 		free_task(task);
 		break;
 	default:

@@ -48,11 +48,21 @@ struct vs_watch {
 
 /* --- Clock ------------------------------------------------------------------------------------------------------- */
 
-uint64_t vs_clock_usec(void)
+static uint64_t read_clock(clockid_t clock)
 {
 	struct timespec ts;
-	clock_gettime(CLOCK_BOOTTIME, &ts);
+	clock_gettime(clock, &ts);
 	return (uint64_t)ts.tv_sec * VS_SEC + (uint64_t)ts.tv_nsec / 1000;
+}
+
+uint64_t vs_clock_usec(void)
+{
+	return read_clock(CLOCK_BOOTTIME);
+}
+
+uint64_t vs_unix_usec(void)
+{
+	return read_clock(CLOCK_REALTIME);
 }
 
 uint64_t vs_loop_now(const struct vs_loop *loop)

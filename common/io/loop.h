@@ -26,6 +26,9 @@ struct vs_loop;
 /* CLOCK_BOOTTIME in microseconds: goes on while the machine sleeps, so that sessions end when they should. */
 uint64_t vs_clock_usec(void);
 
+/* The wall clock in microseconds since 1970, for the timestamps of handshakes: it may jump, and may be wrong. */
+uint64_t vs_unix_usec(void);
+
 /* NULL: out of memory or of file descriptors (errno says which). */
 struct vs_loop *vs_loop_new(void);
 

@@ -83,6 +83,7 @@ static struct vs_peer *insert(struct vs_peertable *table, size_t at, const uint8
 		return NULL;
 	}
 	memcpy(peer->public_key, public_key, VS_KEY_SIZE);
+	peer->floor_usec = table->floor_usec;
 	memmove(&table->peers[at + 1], &table->peers[at], (table->len - at) * sizeof(struct vs_peer *));
 	table->peers[at] = peer;
 	table->len++;
@@ -111,12 +112,22 @@ int vs_peertable_set(struct vs_peertable *table, const uint8_t public_key[VS_KEY
 	return 0;
 }
 
+static uint64_t newest_stamp(const struct vs_peer *peer)
+{
+	uint64_t newest = peer->floor_usec;
+
+	for (uint32_t i = 0; i < peer->stamps_len; i++)
+		newest = VS_MAX(newest, peer->stamps[i].timestamp_usec);
+	return newest;
+}
+
 bool vs_peertable_remove(struct vs_peertable *table, const uint8_t public_key[VS_KEY_SIZE])
 {
 	size_t at = lower_bound(table, public_key);
 
 	if (!is_at(table, at, public_key))
 		return false;
+	table->floor_usec = VS_MAX(table->floor_usec, newest_stamp(table->peers[at]));
 	free_peer(table->peers[at]);
 	table->len--;
 	memmove(&table->peers[at], &table->peers[at + 1], (table->len - at) * sizeof(struct vs_peer *));

@@ -38,6 +38,9 @@ struct vs_peer {
 struct vs_peertable {
 	struct vs_peer **peers;
 	size_t len, max;
+	/* For peers yet to be added: what they sent before this is not new. The caller's to set, to the time from which
+	 * timestamps are known; removing a peer raises it. */
+	uint64_t floor_usec;
 };
 
 /* At most `max` peers. 0 or -ENOMEM. */

@@ -33,6 +33,7 @@ struct vs_responder *vs_responder_new(const struct vs_responder_config *config)
 		free(r);
 		return NULL;
 	}
+	r->peers.floor_usec = config->floor_usec;
 	r->crypto = config->crypto;
 	r->jobs_max = config->jobs_max;
 	r->jobs_load = config->jobs_load;

@@ -34,6 +34,9 @@ struct vs_responder_config {
 	const struct vs_crypto *crypto;
 	uint8_t private_key[VS_KEY_SIZE];
 	uint8_t cookie_seed[VS_COOKIE_SEED_SIZE]; /* random, new at each start */
+	/* Wall clock at the start, in microseconds since 1970: an initiation from before it may be a replay from an
+	 * earlier life of the server, of which nothing is remembered, and takes the way of the cookie. 0: none is. */
+	uint64_t floor_usec;
 	size_t peers_max;
 	unsigned jobs_max;  /* outstanding jobs at which every initiation is dropped */
 	unsigned jobs_load; /* outstanding jobs from which on mac2 is required */

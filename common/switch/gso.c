@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <endian.h>
 #include <errno.h>
-#include <endian.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -192,7 +191,7 @@ bool vs_gso_sanitize(struct vs_frame *frame)
 	return true;
 }
 
-/* --- Checksums (RFC 1071) ------------------------------------------------------------------------------------------ */
+/* --- Checksums (RFC 1071) ----------------------------------------------------------------------------------------- */
 
 static uint64_t load(const uint8_t *p)
 {
@@ -256,7 +255,7 @@ bool vs_csum_complete(uint8_t *bytes, uint32_t len, const struct vs_vnet *vnet)
 	return true;
 }
 
-/* --- Segmentation --------------------------------------------------------------------------------------------------- */
+/* --- Segmentation ------------------------------------------------------------------------------------------------- */
 
 static void finish_ipv4(uint8_t *ip, uint32_t len, uint32_t index)
 {

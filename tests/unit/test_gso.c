@@ -85,7 +85,7 @@ static void test_vnet_is_little_endian(void **state)
 	assert_memory_equal(raw, wire, sizeof(wire));
 }
 
-/* --- Segmentation --------------------------------------------------------------------------------------------------- */
+/* --- Segmentation ------------------------------------------------------------------------------------------------- */
 
 static void check_ip(const struct superframe *s, const uint8_t *ip, uint32_t len, uint32_t index)
 {
@@ -231,7 +231,7 @@ static void test_limits_of_memory(void **state)
 	vs_pool_free(small);
 }
 
-/* --- Validation ----------------------------------------------------------------------------------------------------- */
+/* --- Validation --------------------------------------------------------------------------------------------------- */
 
 enum part {
 	ETH,
@@ -445,7 +445,7 @@ static void test_mutations(void **state)
 	}
 }
 
-/* --- Checksums and tags --------------------------------------------------------------------------------------------- */
+/* --- Checksums and tags ------------------------------------------------------------------------------------------- */
 
 static void test_csum_complete(void **state)
 {

@@ -183,6 +183,31 @@ static void test_replay(void **state)
 	assert_int_equal(read_with(f, 0), VS_RESPONDER_ACCEPT);
 }
 
+/* Nor does a recording pass from before the server's start, of which it remembers nothing, nor from before its key was
+ * removed and added again. */
+static void test_replay_of_a_forgotten_time(void **state)
+{
+	struct fixture *f = *state;
+	static const uint8_t no_psk[VS_KEY_SIZE];
+
+	initiate(f);
+	assert_int_equal(read_with(f, 0), VS_RESPONDER_ACCEPT);
+	struct vs_handshake_job recorded = f->job;
+
+	assert_true(vs_responder_remove_peer(f->p.server, f->p.client_key));
+	assert_int_equal(vs_responder_set_peer(f->p.server, f->p.client_key, no_psk, PEER_USER, 1), 0);
+	assert_int_equal(read_with(f, 0), VS_RESPONDER_COOKIE);
+
+	vs_responder_free(f->p.server);
+	f->p.server_config.floor_usec = recorded.offer.timestamp_usec + 1;
+	f->p.server = vs_responder_new(&f->p.server_config);
+	assert_int_equal(vs_responder_set_peer(f->p.server, f->p.client_key, no_psk, PEER_USER, 1), 0);
+	assert_int_equal(read_with(f, 0), VS_RESPONDER_COOKIE);
+	f->p.now += VS_SEC;
+	initiate(f);
+	assert_int_equal(read_with(f, 0), VS_RESPONDER_ACCEPT);
+}
+
 /* A client whose clock restarts at zero gets in by way of a cookie, and does not lower what is known. */
 static void test_client_without_clock(void **state)
 {
@@ -318,6 +343,7 @@ int main(void)
 		TEST(test_revoked_meanwhile),
 		TEST(test_wrong_psk),
 		TEST(test_replay),
+		TEST(test_replay_of_a_forgotten_time),
 		TEST(test_client_without_clock),
 		TEST(test_load),
 		TEST(test_mac2),

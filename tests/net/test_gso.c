@@ -1,0 +1,267 @@
+/* switch/gso against the kernel: a super-frame that enters a bridge by a TAP device with a virtio-net header leaves it
+ * by one without offloads, cut by the kernel. What vs_gso_segment() makes of it must be the same, byte for byte. Needs
+ * no privilege, but namespaces. */
+#include "switch/gso.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "netns.h"
+#include "superframe.h"
+
+#define BRIDGE "vgbr"
+#define SUPER "vgsuper" /* takes super-frames */
+#define PLAIN "vgplain" /* hands out complete frames only */
+
+#define FIN 0x01
+#define PSH 0x08
+#define ACK 0x10
+#define URG 0x20
+#define CWR 0x80
+
+static const struct superframe table[] = {
+	{ "tcp4", false, false, 0, 0, 12, ACK | PSH, 0, 64000, 1448 },
+	{ "tcp4, all flags", false, false, 0, 0, 0, ACK | PSH | FIN | CWR | URG, VS_GSO_ECN, 5000, 1460 },
+	{ "tcp4, CWR without ECN", false, false, 0, 0, 0, ACK | CWR, 0, 5000, 1460 },
+	{ "tcp4, odd sizes", false, false, 0, 0, 12, ACK, 0, 4345, 1447 },
+	{ "tcp4, options", false, false, 0, 40, 40, ACK, 0, 3000, 1001 },
+	{ "tcp4, exact multiple", false, false, 0, 0, 12, ACK | PSH, 0, 2896, 1448 },
+	{ "tcp4, one segment", false, false, 0, 0, 12, ACK | PSH | FIN | CWR, 0, 700, 1448 },
+	{ "tcp4, one byte over", false, false, 0, 0, 0, ACK | PSH, 0, 1461, 1460 },
+	{ "tcp4, 255 segments", false, false, 0, 0, 0, ACK, 0, 2550, 10 },
+	{ "tcp4, tagged", false, false, 1, 0, 12, ACK | PSH, 0, 9001, 1448 },
+	{ "tcp4, tagged twice", false, false, 2, 0, 12, ACK | PSH, 0, 9001, 1448 },
+	{ "tcp6", true, false, 0, 0, 12, ACK | PSH, 0, 65535 - 32, 1428 },
+	{ "tcp6, ECN", true, false, 0, 0, 0, ACK | CWR, VS_GSO_ECN, 4001, 1428 },
+	{ "tcp6, extension header", true, false, 0, 16, 0, ACK | FIN, 0, 4001, 1405 },
+	{ "tcp6, tagged", true, false, 1, 0, 12, ACK | PSH, 0, 4001, 1428 },
+	{ "udp4", false, true, 0, 0, 0, 0, 0, 60000, 1472 },
+	{ "udp4, odd sizes", false, true, 0, 4, 0, 0, 0, 5555, 1111 },
+	{ "udp4, one segment", false, true, 0, 0, 0, 0, 0, 777, 1111 },
+	{ "udp4, 64 segments", false, true, 0, 0, 0, 0, 0, 640, 10 },
+	{ "udp4, tagged", false, true, 1, 0, 0, 0, 0, 3001, 1000 },
+	{ "udp6", true, true, 0, 0, 0, 0, 0, 60000, 1452 },
+	{ "udp6, tagged twice", true, true, 2, 0, 0, 0, 0, 3001, 1000 },
+};
+
+static int super_fd, plain_fd;
+static bool have_uso;
+static struct vs_pool *pool;
+
+/* --- The bridge --------------------------------------------------------------------------------------------------- */
+
+static int open_tap(const char *device, short flags)
+{
+	struct ifreq request = { .ifr_flags = (short)(IFF_TAP | IFF_NO_PI | flags) };
+	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+
+	strcpy(request.ifr_name, device);
+	assert_true(fd >= 0);
+	assert_int_equal(ioctl(fd, TUNSETIFF, &request), 0);
+	return fd;
+}
+
+static void raise_device(int control, const char *device)
+{
+	struct ifreq request = { .ifr_flags = IFF_UP };
+
+	strcpy(request.ifr_name, device);
+	assert_int_equal(ioctl(control, SIOCSIFFLAGS, &request), 0);
+}
+
+static void join_bridge(int control, const char *device)
+{
+	struct ifreq request = { .ifr_ifindex = (int)if_nametoindex(device) };
+
+	strcpy(request.ifr_name, BRIDGE);
+	assert_int_equal(ioctl(control, SIOCBRADDIF, &request), 0);
+	raise_device(control, device);
+}
+
+/* USO came to TAP devices with Linux 6.2. */
+static void set_offloads(int fd)
+{
+	const unsigned tso = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN, uso = 0x20 | 0x40;
+	int size = VS_VNET_SIZE, little_endian = 1;
+
+	assert_int_equal(ioctl(fd, TUNSETVNETHDRSZ, &size), 0);
+	assert_int_equal(ioctl(fd, TUNSETVNETLE, &little_endian), 0);
+	have_uso = ioctl(fd, TUNSETOFFLOAD, (unsigned long)(tso | uso)) == 0;
+	if (!have_uso)
+		assert_int_equal(ioctl(fd, TUNSETOFFLOAD, (unsigned long)tso), 0);
+}
+
+static int setup(void **state)
+{
+	int control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	(void)state;
+	if (ioctl(control, SIOCBRADDBR, BRIDGE) < 0) {
+		printf("SKIP: no bridge here: %s\n", strerror(errno));
+		exit(VS_TEST_SKIP);
+	}
+	raise_device(control, BRIDGE);
+	super_fd = open_tap(SUPER, IFF_VNET_HDR);
+	set_offloads(super_fd);
+	plain_fd = open_tap(PLAIN, 0);
+	join_bridge(control, SUPER);
+	join_bridge(control, PLAIN);
+	close(control);
+	pool = vs_pool_new(4 << 20);
+	return pool ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	vs_pool_free(pool);
+	close(super_fd);
+	close(plain_fd);
+	return 0;
+}
+
+/* --- Both ways ---------------------------------------------------------------------------------------------------- */
+
+static void hand_to_kernel(const struct vs_frame *frame, const char *name)
+{
+	struct iovec iov[] = {
+		{ (void *)frame->vnet, VS_VNET_SIZE },
+		{ (void *)vs_frame_cbytes(frame), frame->len },
+	};
+
+	if (writev(super_fd, iov, 2) != (ssize_t)(VS_VNET_SIZE + frame->len))
+		fail_msg("%s: the kernel refused the frame: %s", name, strerror(errno));
+}
+
+/* The next frame of the test's; the kernel's own (neighbour discovery) come between. */
+static size_t read_ours(uint8_t *bytes, size_t size, const char *name)
+{
+	static const uint8_t ours[12] = { 2, 0, 0, 0, 0, 0xb, 2, 0, 0, 0, 0, 0xa };
+
+	for (;;) {
+		struct pollfd p = { .fd = plain_fd, .events = POLLIN };
+
+		if (poll(&p, 1, 5000) != 1)
+			fail_msg("%s: the kernel kept the frame", name);
+		ssize_t n = read(plain_fd, bytes, size);
+		if (n >= (ssize_t)sizeof(ours) && memcmp(bytes, ours, sizeof(ours)) == 0)
+			return (size_t)n;
+	}
+}
+
+static void compare(const struct vs_frame *frame, unsigned index, const char *name)
+{
+	const uint8_t *mine = vs_frame_cbytes(frame);
+	uint8_t theirs[2048];
+	size_t len = read_ours(theirs, sizeof(theirs), name);
+
+	if (len != frame->len)
+		fail_msg("%s: frame %u: the kernel's has %zu bytes, not %u", name, index, len, frame->len);
+	for (size_t i = 0; i < len; i++)
+		if (mine[i] != theirs[i])
+			fail_msg("%s: frame %u: byte %zu: the kernel's is %02x, not %02x", name, index, i, theirs[i],
+				 mine[i]);
+}
+
+/* Consumes the reference. */
+static void compare_segments(struct vs_frame *super, const char *name)
+{
+	struct vs_frame_list segments;
+	struct vs_frame *segment;
+
+	vs_frame_list_init(&segments, VS_GSO_SEGMENTS_MAX);
+	assert_int_equal(vs_gso_segment(super, 1522, &segments), 0);
+	hand_to_kernel(super, name);
+	for (unsigned index = 0; (segment = vs_frame_list_pop(&segments)); index++) {
+		compare(segment, index, name);
+		vs_frame_unref(segment);
+	}
+	vs_frame_list_fini(&segments);
+	vs_frame_unref(super);
+}
+
+static void test_segments_are_the_kernels(void **state)
+{
+	(void)state;
+
+	for (size_t i = 0; i < VS_ARRAY_SIZE(table); i++) {
+		if (table[i].udp && !have_uso)
+			print_message("%s: left out, this kernel has no USO\n", table[i].name);
+		else
+			compare_segments(superframe_new(pool, &table[i]), table[i].name);
+	}
+}
+
+/* Checksums of segments that come out as zero are among these: the payload's first word takes every value. */
+static void test_all_checksums_of_segments(void **state)
+{
+	static const struct superframe both[] = {
+		{ "tcp6", true, false, 0, 0, 12, ACK, 0, 4, 2 },
+		{ "udp4", false, true, 0, 0, 0, 0, 0, 4, 2 },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < 2 * 65536; i++) {
+		const struct superframe *s = &both[i & 1];
+
+		if (s->udp && !have_uso)
+			continue;
+		struct vs_frame *super = superframe_new(pool, s);
+		vs_put_be16(vs_frame_bytes(super) + superframe_parts(s).payload, (uint16_t)(i >> 1));
+		compare_segments(super, s->name);
+	}
+}
+
+/* Frames of ordinary length with the checksum left to the device; every checksum, as above. */
+static void test_checksums_are_the_kernels(void **state)
+{
+	static const struct superframe plain[] = {
+		{ "tcp4", false, false, 0, 0, 12, ACK, 0, 3, 1 },
+		{ "udp6", true, true, 1, 0, 0, 0, 0, 2, 1 },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < 2 * 65536; i++) {
+		const struct superframe *s = &plain[i & 1];
+		struct vs_frame *frame = superframe_new(pool, s);
+		struct vs_vnet vnet;
+
+		vs_put_be16(vs_frame_bytes(frame) + superframe_parts(s).payload, (uint16_t)(i >> 1));
+		vs_vnet_decode(frame->vnet, &vnet);
+		vnet.gso_type = VS_GSO_NONE;
+		vnet.gso_size = 0;
+		vs_vnet_encode(&vnet, frame->vnet);
+		hand_to_kernel(frame, s->name);
+		assert_true(vs_csum_complete(vs_frame_bytes(frame), frame->len, &vnet));
+		compare(frame, i >> 1, s->name);
+		vs_frame_unref(frame);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_segments_are_the_kernels),
+		cmocka_unit_test(test_all_checksums_of_segments),
+		cmocka_unit_test(test_checksums_are_the_kernels),
+	};
+
+	vs_netns_enter();
+	alarm(60); /* a hang is a failure */
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
