@@ -441,6 +441,73 @@ static void test_idle_link_is_quiet(void **state)
 	close_world(w);
 }
 
+/* A super-frame is one message: it comes whole and with its virtio-net header, through loss, or not at all. */
+static void test_super_frames(void **state)
+{
+	(void)state;
+	struct world *w = open_world();
+	struct vs_params params = default_params();
+	params.features = VS_FEATURE_SUPER;
+	install(w, &params);
+	run_until(w, w->now + VS_SEC);
+	assert_true(vs_link_takes_supers(w->a.link) && vs_link_takes_supers(w->b.link));
+	w->loss_percent = 10;
+	unsigned received = 0;
+	for (uint32_t i = 0; i < 60; i++) {
+		struct vs_frame *frame = vs_frame_new(w->pool, 65549), *got;
+		assert_non_null(frame);
+		memset(vs_frame_bytes(frame), (int)(0x10 + i), frame->len);
+		frame->super = true;
+		memset(frame->vnet, (int)i, VS_VNET_SIZE);
+		vs_link_send(w->a.link, frame, w->now);
+		for (uint64_t end = w->now + 100 * VS_MSEC; w->now < end;) {
+			pump_in(w, &w->b, &w->a);
+			while (w->a.out.count && w->a.out.queue[w->a.out.head].due <= w->now) {
+				struct datagram *d = &w->a.out.queue[w->a.out.head];
+				struct vs_path path = { 0 };
+				vs_link_input(w->b.link, d->data, d->len, &path, w->now, &w->b.arrived);
+				free(d->data);
+				w->a.out.head = (w->a.out.head + 1) % PIPE_MAX;
+				w->a.out.count--;
+			}
+			while ((got = vs_frame_list_pop(&w->b.arrived.frames))) {
+				uint8_t number = got->vnet[0];
+				assert_true(got->super);
+				assert_int_equal(got->len, 65549);
+				assert_int_equal(vs_frame_bytes(got)[0], 0x10 + number);
+				assert_int_equal(vs_frame_bytes(got)[65548], 0x10 + number);
+				vs_frame_unref(got);
+				received++;
+			}
+			pump_out(w, &w->a);
+			pump_out(w, &w->b);
+			w->now += 200;
+		}
+	}
+	assert_true(received >= 58); /* the last may be under way */
+	assert_false(vs_link_take_events(w->b.link) & VS_LINK_ERROR);
+	close_world(w);
+}
+
+/* Where they were not agreed on, their framing ends the link. */
+static void test_super_frames_that_were_not_agreed_on(void **state)
+{
+	(void)state;
+	struct world *w = open_world();
+	bring_up(w);
+	assert_false(vs_link_takes_supers(w->a.link));
+	struct vs_frame *frame = vs_frame_new(w->pool, 5000);
+	assert_non_null(frame);
+	memset(vs_frame_bytes(frame), 0, frame->len);
+	memset(frame->vnet, 0, VS_VNET_SIZE);
+	frame->super = true;
+	vs_link_send(w->a.link, frame, w->now);
+	run_until(w, w->now + 100 * VS_MSEC);
+	assert_true(vs_link_take_events(w->b.link) & VS_LINK_ERROR);
+	assert_true(vs_link_drops(w->b.link)->count[VS_DROP_BAD_FRAMING] > 0);
+	close_world(w);
+}
+
 static void test_datagram_mode(void **state)
 {
 	(void)state;
@@ -470,6 +537,8 @@ int main(void)
 		cmocka_unit_test(test_a_move_does_not_inflate_the_rate),
 		cmocka_unit_test(test_close_is_told),
 		cmocka_unit_test(test_idle_link_is_quiet),
+		cmocka_unit_test(test_super_frames),
+		cmocka_unit_test(test_super_frames_that_were_not_agreed_on),
 		cmocka_unit_test(test_datagram_mode),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
