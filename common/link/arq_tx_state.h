@@ -1,6 +1,6 @@
-/* State of the sending half of the ARQ, shared by the files that implement it: arq_tx.c (lanes, admission,
- * transmission), arq_ack.c (acknowledgement, loss detection) and arq_timer.c (probe timeouts, SKIP). Nobody else
- * includes this. */
+/* State of the sending half of the ARQ, shared by the files that implement it: arq_tx.c (lanes, admission, memory),
+ * arq_send.c (transmission), arq_ack.c (acknowledgement, loss detection) and arq_timer.c (probe timeouts, SKIP). Nobody
+ * else includes this. */
 #ifndef VS_LINK_ARQ_TX_STATE_H
 #define VS_LINK_ARQ_TX_STATE_H
 
@@ -95,6 +95,9 @@ static inline struct tx_segment *tx_lookup(const struct tx_lane *lane, uint32_t 
 	return lane->ring[sn & (lane->ring_size - 1)];
 }
 
+/* arq_tx.c: takes the segment out of its lane's waiting list. A lane with nothing left to send has room for the next
+ * message. */
+void vs_arq_tx_leave_waiting(struct vs_arq_tx *tx, struct tx_segment *seg);
 /* arq_tx.c: lets go of the message and takes the segment off its list and out of the bytes in flight. */
 void vs_arq_tx_settle(struct vs_arq_tx *tx, struct tx_segment *seg);
 /* arq_tx.c: frees settled segments up to `una`. */
