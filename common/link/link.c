@@ -232,6 +232,7 @@ void vs_link_send(struct vs_link *link, struct vs_frame *frame, uint64_t now)
 	link->stats.tx_frames++;
 	link->stats.tx_frame_bytes += frame->len;
 	vs_queue_send(link->queue, frame, now);
+	vs_link_uses_memory(link, now);
 }
 
 unsigned vs_link_take_events(struct vs_link *link)

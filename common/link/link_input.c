@@ -59,8 +59,10 @@ static void input_segments(struct vs_link *link, struct vs_session *session, str
 			return;
 		}
 	}
-	if (stamped)
+	if (stamped) {
 		vs_report_rx_stamp(&session->report_rx, stamp, now);
+		vs_link_uses_memory(link, now);
+	}
 }
 
 static void input_frames(struct vs_link *link, struct vs_view *view, struct vs_deframed *arrived)

@@ -105,6 +105,8 @@ void vs_link_retire(struct vs_link *link, struct vs_session *session);
 
 /* link_timer.c: an authenticated datagram has arrived. */
 void vs_link_heard(struct vs_link *link, uint64_t now);
+/* link_timer.c: frames or segments come and go: there will be memory to give back when that is over. */
+void vs_link_uses_memory(struct vs_link *link, uint64_t now);
 /* link_timer.c: runs what is due, except what produces datagrams. */
 void vs_link_run_timers(struct vs_link *link, uint64_t now);
 /* link_timer.c: whether a keepalive probe is due; if so it is reckoned as sent. */

@@ -131,6 +131,12 @@ static bool is_idle(const struct vs_link *link)
 	return vs_arq_tx_idle(link->arq_tx) && queue.frames == 0;
 }
 
+void vs_link_uses_memory(struct vs_link *link, uint64_t now)
+{
+	if (link->release_deadline == VS_NEVER)
+		link->release_deadline = now + RELEASE_AFTER;
+}
+
 static void release_memory(struct vs_link *link, uint64_t now)
 {
 	if (!is_idle(link)) {
@@ -172,9 +178,7 @@ void vs_link_run_timers(struct vs_link *link, uint64_t now)
 		link->timed_out = true;
 		link->events |= VS_LINK_TIMED_OUT;
 	}
-	if (link->release_deadline == VS_NEVER && !is_idle(link))
-		link->release_deadline = now + RELEASE_AFTER;
-	else if (now >= link->release_deadline)
+	if (now >= link->release_deadline)
 		release_memory(link, now);
 }
 
