@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "io/cli.h"
@@ -168,6 +169,13 @@ static int grant(const struct vs_client_config *config, struct vs_grants *grants
 	return 0;
 }
 
+/* Logs the step of the start that has failed. */
+static int failed(const char *step, int err)
+{
+	vs_error("%s: %s", step, strerror(-err));
+	return err;
+}
+
 static int open_tap(struct client *client, struct vs_daemon *daemon)
 {
 	struct vs_fault fault;
@@ -178,7 +186,8 @@ static int open_tap(struct client *client, struct vs_daemon *daemon)
 		return fd;
 	}
 	snprintf(config.name, sizeof(config.name), "%s", client->config.tap.device);
-	return vs_worker_add_tap(client->worker, fd, client->config.tap.mtu, &config, client, &client->tap);
+	int err = vs_worker_add_tap(client->worker, fd, client->config.tap.mtu, &config, client, &client->tap);
+	return err < 0 ? failed("port of the TAP device", err) : 0;
 }
 
 static int bind_socket(struct client *client, struct vs_daemon *daemon, int family, struct vs_fault *fault)
@@ -199,14 +208,14 @@ static int open_carrier(struct client *client, struct vs_daemon *daemon)
 	/* A host without one of the two versions is common; without both there is no way to the server. */
 	if (fd4 < 0 && (fd6 < 0 || fd4 != -EAFNOSUPPORT)) {
 		vs_error("%s", fault4.text);
+		if (fd6 >= 0)
+			close(fd6);
 		return fd4;
 	}
 	if (fd6 < 0)
 		vs_debug("no IPv6: %s", fault6.text);
 	int err = vs_worker_open_udp(client->worker, VS_MAX(fd4, -1), VS_MAX(fd6, -1), true);
-	if (err < 0)
-		vs_error("UDP socket: %s", strerror(-err));
-	return err;
+	return err < 0 ? failed("UDP socket", err) : 0;
 }
 
 static int add_link(struct client *client)
@@ -219,7 +228,8 @@ static int add_link(struct client *client)
 		.initiator = true,
 	};
 	snprintf(config.name, sizeof(config.name), "server");
-	return vs_worker_add_link(client->worker, &link, &config, client, &client->server);
+	int err = vs_worker_add_link(client->worker, &link, &config, client, &client->server);
+	return err < 0 ? failed("port of the link", err) : 0;
 }
 
 static void tap_gone(void *arg, struct vs_wport *port, int error)
@@ -247,14 +257,16 @@ static int open_worker(struct client *client)
 	config.bridge.ports_max = 2;
 	config.bridge.hash_seed = vs_random_u64();
 	client->worker = vs_worker_new(client->loop, &config, &handler);
-	client->offload = client->worker ? vs_offload_new(client->loop, "handshake", 4) : NULL;
-	return client->offload ? 0 : -ENOMEM;
+	if (!client->worker)
+		return failed("switch", -ENOMEM);
+	client->offload = vs_offload_new(client->loop, "handshake", 4);
+	return client->offload ? 0 : failed("thread for handshakes", errno ? -errno : -ENOMEM);
 }
 
 static void on_signal(void *arg, int number)
 {
 	struct client *client = arg;
-	if (number == SIGHUP) {
+	if (number == SIGHUP && !client->ends_with_terminal) {
 		vs_warn("a client takes up changes of its file when it is started again");
 		return;
 	}
@@ -269,6 +281,24 @@ static void on_watchdog(void *arg, uint64_t now)
 	vs_timer_set(&client->watchdog, now + client->daemon->notify.watchdog_usec);
 }
 
+static int open_log(struct client *client, const struct vs_log_opener *opener)
+{
+	const struct vs_log_config *log = &client->config.log;
+	int err = vs_logsink_open(log, "vswitchc", opener);
+	if (err < 0)
+		vs_error("log to %s: %s", vs_logsink_target(log), strerror(-err));
+	return err;
+}
+
+static int open_control(struct client *client, int fd)
+{
+	if (fd < 0)
+		return 0;
+	client->control = vs_control_server_new(client->loop, fd, control, client);
+	return client->control ? 0 : failed("control socket", -errno);
+}
+
+/* Each step logs why it fails. */
 static int open_all(struct client *client, struct vs_daemon *daemon)
 {
 	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
@@ -277,13 +307,14 @@ static int open_all(struct client *client, struct vs_daemon *daemon)
 	int err;
 	client->loop = vs_loop_new();
 	if (!client->loop)
-		return -errno;
+		return failed("event loop", -errno);
 	client->signals = vs_signals_new(client->loop, numbers, VS_ARRAY_SIZE(numbers), on_signal, client);
 	if (!client->signals)
-		return -errno;
-	if ((err = vs_logsink_open(&client->config.log, "vswitchc", &log_opener)) < 0 ||
-	    (err = vs_timer_init(&client->watchdog, client->loop, on_watchdog, client)) < 0)
+		return failed("signals", -errno);
+	if ((err = open_log(client, &log_opener)) < 0)
 		return err;
+	if ((err = vs_timer_init(&client->watchdog, client->loop, on_watchdog, client)) < 0)
+		return failed("watchdog", err);
 	client->has_watchdog = true;
 	if ((err = vs_netif_open(&client->netif, &fault)) < 0) {
 		vs_error("%s", fault.text);
@@ -291,13 +322,8 @@ static int open_all(struct client *client, struct vs_daemon *daemon)
 	}
 	if ((err = open_worker(client)) < 0 || (err = open_carrier(client, daemon)) < 0 ||
 	    (err = open_tap(client, daemon)) < 0 || (err = add_link(client)) < 0 ||
-	    (err = client_dial_init(client)) < 0)
+	    (err = client_dial_init(client)) < 0 || (err = open_control(client, daemon->control_fd)) < 0)
 		return err;
-	if (daemon->control_fd >= 0) {
-		client->control = vs_control_server_new(client->loop, daemon->control_fd, control, client);
-		if (!client->control)
-			return -errno;
-	}
 	err = vs_broker_tap_up(daemon->broker, "tap", &fault);
 	if (err < 0)
 		vs_error("%s", fault.text);
@@ -402,24 +428,32 @@ static int run(struct client *client)
 	return code;
 }
 
+/* Who closes the terminal that a client runs in means to end it. Not so under nohup(1), which ignores the signal, and
+ * not without a terminal, where SIGHUP is the word of somebody who takes us for a server. */
+static bool ends_with_terminal(void)
+{
+	struct sigaction hangup;
+	if (!isatty(STDIN_FILENO) && !isatty(STDERR_FILENO))
+		return false;
+	return sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN;
+}
+
 int vs_client_run(const struct vs_client_options *options)
 {
 	struct vs_complaints complaints;
 	struct client *client = calloc(1, sizeof(*client));
 	int code = VS_EXIT_FAILURE;
-	if (!client)
+	if (!client) {
+		vs_error("%s", strerror(ENOMEM));
 		return code;
+	}
+	client->ends_with_terminal = ends_with_terminal();
 	client->config_path = options->config_path;
 	vs_complaints_init(&complaints, options->config_path);
 	int err = vs_client_config_load(&client->config, options->config_path, &vs_opener_direct, &complaints);
 	vs_complaints_print(&complaints, stderr);
-	if (err == 0) {
-		err = vs_logsink_open(&client->config.log, "vswitchc", &vs_log_opener_direct);
-		if (err < 0)
-			vs_error("log: %s", strerror(-err));
-		else if (names_exist(client))
-			code = run(client);
-	}
+	if (err == 0 && open_log(client, &vs_log_opener_direct) == 0 && names_exist(client))
+		code = run(client);
 	vs_client_config_fini(&client->config);
 	vs_wipe(client, sizeof(*client));
 	free(client);

@@ -384,11 +384,11 @@ int client_dial_init(struct client *client)
 	}
 	int err = vs_timer_init(&client->dial_timer, client->loop, on_dial_timer, client);
 	if (err < 0) {
+		vs_error("timer: %s", strerror(-err));
 		vs_initiator_free(client->initiator);
 		client->initiator = NULL;
-		return err;
 	}
-	return 0;
+	return err;
 }
 
 void client_dial_fini(struct client *client)

@@ -29,6 +29,7 @@ int main(int argc, char **argv)
 		.n_verbs = sizeof(verbs) / sizeof(verbs[0]),
 	};
 
+	vs_cli_open_standard();
 	if (vs_crypto_init() < 0) {
 		fprintf(stderr, "vswitchc: the cryptographic library does not start\n");
 		return VS_EXIT_FAILURE;

@@ -117,7 +117,38 @@ static void print_reloaded(FILE *out, const json_t *reply)
 	print_names(out, "added", json_object_get(reply, "added"));
 	print_names(out, "changed", json_object_get(reply, "changed"));
 	print_names(out, "removed", json_object_get(reply, "removed"));
+	print_names(out, "waiting for a script to end", json_object_get(reply, "pending"));
 	print_names(out, "only at the next start", json_object_get(reply, "restart"));
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "?";
+}
+
+/* Says what a reload could not do; returns how much that is. */
+static size_t print_failed(const char *program, const json_t *reply)
+{
+	const json_t *failed = json_object_get(reply, "failed"), *each;
+	size_t i;
+
+	json_array_foreach(failed, i, each)
+		fprintf(stderr, "%s: %s could not be taken up: %s\n", program, text_of(each, "name"),
+			text_of(each, "why"));
+	return json_array_size(failed);
+}
+
+static bool has_failed(const json_t *reply, const char *name)
+{
+	const json_t *each;
+	size_t i;
+
+	json_array_foreach(json_object_get(reply, "failed"), i, each)
+		if (strcmp(text_of(each, "name"), name) == 0)
+			return true;
+	return false;
 }
 
 int vs_verb_invite(const struct vs_cli_args *args)
@@ -132,7 +163,8 @@ int vs_verb_invite(const struct vs_cli_args *args)
 	if (vs_invite(&invitation, stdout, stderr) < 0)
 		return VS_EXIT_FAILURE;
 	json_t *reply = ask(args, json_pack("{s:s}", "verb", "reload"));
-	if (reply)
+	print_failed(args->program, reply);
+	if (reply && !has_failed(reply, invitation.name))
 		fprintf(stderr, "%s: the running server has taken up [port %s]\n", args->program, invitation.name);
 	else
 		fprintf(stderr, "%s: [port %s] is in %s and counts from the server's next start or reload\n",
@@ -184,8 +216,9 @@ int vs_verb_reload(const struct vs_cli_args *args)
 	if (!reply)
 		return VS_EXIT_FAILURE;
 	print_reloaded(stdout, reply);
+	size_t failed = print_failed(args->program, reply);
 	json_decref(reply);
-	return 0;
+	return failed == 0 ? 0 : VS_EXIT_FAILURE;
 }
 
 int vs_verb_config_help(const struct vs_cli_args *args)

@@ -248,6 +248,19 @@ static int save(struct vs_edit *edit, const struct vs_invitation *invitation, co
 	return err;
 }
 
+/* A port whose key nobody has been given is of no use. The lock has been held since the file was read. */
+static void take_back(struct vs_edit *edit, const struct vs_invitation *invitation, FILE *messages)
+{
+	int err = vs_edit_replace(edit, edit->text, edit->len);
+
+	if (err == 0)
+		fprintf(messages, "vswitchs: the invitation could not be written, so %s is as it was\n", invitation->ini);
+	else
+		fprintf(messages, "vswitchs: the invitation could not be written, nor could %s be put back (%s); remove "
+				  "[port %s] from it and invite again\n",
+			invitation->ini, strerror(-err), invitation->name);
+}
+
 static int invite(const struct vs_invitation *invitation, const struct vs_server_config *config, struct vs_edit *edit,
 		  FILE *out, FILE *messages)
 {
@@ -267,8 +280,7 @@ static int invite(const struct vs_invitation *invitation, const struct vs_server
 	if (err == 0) {
 		write_client_ini(out, invitation, &server, &keys, config->port_defaults.mtu);
 		if (fflush(out) != 0 || ferror(out)) {
-			fprintf(messages, "vswitchs: the invitation could not be written; remove [port %s] from %s "
-					  "and invite again\n", invitation->name, invitation->ini);
+			take_back(edit, invitation, messages);
 			err = -EIO;
 		}
 	}

@@ -18,7 +18,7 @@ struct vs_invitation {
 /* Makes a key, appends [port NAME] to the server's file (which must be in order before, and keeps every byte it has),
  * and writes the client's file to `out`. Everything else is said on `messages`. 0, or -errno after saying why:
  * -EINVAL (the file or an argument is not in order), -EEXIST (the name is taken), or what reading or writing says. If
- * writing to `out` fails, the port has been added; the message says so. */
+ * writing to `out` fails, the server's file is put back, still under the lock of the edit. */
 int vs_invite(const struct vs_invitation *invitation, FILE *out, FILE *messages) VS_MUST_CHECK;
 
 #endif

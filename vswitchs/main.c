@@ -22,7 +22,8 @@ static const struct vs_cli_verb verbs[] = {
 	{ "status", NULL, "csj", "show the server's state", vs_verb_status },
 	{ "ports", NULL, "csj", "show the switch's ports", vs_verb_ports },
 	{ "macs", NULL, "csj", "show the MAC addresses and where they are", vs_verb_macs },
-	{ "kick", "NAME", "cs", "end the link of a port\n\nThe client may dial in again at once.", vs_verb_kick },
+	{ "kick", "NAME", "cs", "end the links of a port, or that of one client, such as alice#2\n\n"
+	  "The client may dial in again at once.", vs_verb_kick },
 	{ "reload", NULL, "cs", "make the running server read its file again\n\n"
 	  "Ports that did not change keep their links. A file with an error changes nothing.", vs_verb_reload },
 	{ "config-help", NULL, "", "print the reference of the configuration file (Markdown)", vs_verb_config_help },
@@ -39,6 +40,7 @@ int main(int argc, char **argv)
 		.n_verbs = sizeof(verbs) / sizeof(verbs[0]),
 	};
 
+	vs_cli_open_standard();
 	if (vs_crypto_init() < 0) {
 		fprintf(stderr, "vswitchs: the cryptographic library does not start\n");
 		return VS_EXIT_FAILURE;

@@ -25,12 +25,46 @@ static struct vs_port_config port_config(const struct member *member, const char
 	return config;
 }
 
-static void choose_name(const struct member *member, char name[VS_PORT_NAME_SIZE])
+static const struct vs_port *find_port(const struct member *member, const char *name)
 {
-	const struct vs_porttable *ports = vs_bridge_ports(vs_worker_bridge(member->server->worker));
+	return vs_porttable_find(vs_bridge_ports(vs_worker_bridge(member->server->worker)), name);
+}
+
+/* A name for the time until the client has shown that it is alive: the member's own may still be that of a link which
+ * this one replaces. */
+static void choose_first_name(const struct member *member, char name[VS_PORT_NAME_SIZE])
+{
+	unsigned n = 1;
+	do
+		snprintf(name, VS_PORT_NAME_SIZE, "%s#new%u", member->config.name, n++);
+	while (find_port(member, name));
+}
+
+/* The member's name, or NAME#2 ... where other clients of it have those before. */
+static void choose_name(const struct client *client, char name[VS_PORT_NAME_SIZE])
+{
+	const struct member *member = client->member;
+	const struct vs_port *port;
 	snprintf(name, VS_PORT_NAME_SIZE, "%s", member->config.name);
-	for (unsigned n = 2; vs_porttable_find(ports, name); n++)
+	for (unsigned n = 2; (port = find_port(member, name)) && port->id != vs_wport_id(client->port); n++)
 		snprintf(name, VS_PORT_NAME_SIZE, "%s#%u", member->config.name, n);
+}
+
+/* Configures the client's port as the member is configured, under the name that it is to have by now. */
+static void configure_port(struct client *client)
+{
+	struct server *server = client->member->server;
+	char name[VS_PORT_NAME_SIZE];
+	memcpy(name, client->name, sizeof(name));
+	if (client->up)
+		choose_name(client, name);
+	struct vs_port_config config = port_config(client->member, name);
+	int err = vs_bridge_port_configure(vs_worker_bridge(server->worker), vs_wport_id(client->port), &config,
+					   vs_loop_now(server->loop));
+	if (err < 0)
+		vs_error("%s: %s", client->name, strerror(-err));
+	else
+		memcpy(client->name, name, sizeof(name));
 }
 
 static struct client *new_client(struct member *member, const struct vs_offer *offer)
@@ -43,7 +77,7 @@ static struct client *new_client(struct member *member, const struct vs_offer *o
 	client->pending_index = SERVER_NO_INDEX;
 	client->since_usec = vs_loop_now(server->loop);
 	memcpy(client->link_id, offer->link_id, sizeof(client->link_id));
-	choose_name(member, client->name);
+	choose_first_name(member, client->name);
 	struct vs_port_config config = port_config(member, client->name);
 	struct vs_link_config link = {
 		.crypto = vs_crypto_default(),
@@ -74,11 +108,12 @@ static void free_client(struct client *client)
 	free(client);
 }
 
-void server_remove_client(struct client *client, uint8_t reason)
+/* Ends the link for a reason of enum vs_close_reason, which the client is told; `why` is how we see it. */
+static void end_client(struct client *client, uint8_t reason, const char *why)
 {
 	char peer[VS_ADDR_TEXT_MAX];
 	if (client->up) {
-		vs_info("%s: link to %s ended: %s", client->name, peer_text(client, peer), vs_close_reason_text(reason));
+		vs_info("%s: link to %s ended: %s", client->name, peer_text(client, peer), why);
 		vs_link_close(vs_wport_link(client->port), reason);
 	}
 	free_client(client);
@@ -120,15 +155,36 @@ struct client *server_client_for(struct member *member, const struct vs_offer *o
 	return client;
 }
 
-unsigned server_kick(struct member *member, uint8_t reason)
+unsigned server_kick(struct member *member, uint8_t reason, const char *why)
 {
 	struct client *client;
 	unsigned n = 0;
 	while ((client = VS_LIST_FIRST(&member->clients, struct client, node))) {
 		n += client->up;
-		server_remove_client(client, reason);
+		end_client(client, reason, why);
 	}
 	return n;
+}
+
+static struct client *find_client(const struct member *member, const char *port_name)
+{
+	struct client *client;
+	VS_LIST_FOREACH(&member->clients, client, struct client, node)
+		if (client->up && strcmp(client->name, port_name) == 0)
+			return client;
+	return NULL;
+}
+
+bool server_kick_port(struct server *server, const char *port_name, uint8_t reason, const char *why)
+{
+	struct member *member;
+	struct client *client = NULL;
+	VS_LIST_FOREACH(&server->members, member, struct member, node)
+		if ((client = find_client(member, port_name)))
+			break;
+	if (client)
+		end_client(client, reason, why);
+	return client != NULL;
 }
 
 /* --- Events --- */
@@ -150,7 +206,7 @@ static void enforce_max_clients(struct member *member, const struct client *newe
 			VS_LOG_LIMITED(VS_LOG_WARN,
 				       "%s: its key is in use in two places (max_clients = %u): the newer one stays",
 				       member->config.name, member->config.max_clients);
-		server_remove_client(client, VS_CLOSE_REPLACED);
+		end_client(client, VS_CLOSE_REPLACED, vs_close_reason_text(VS_CLOSE_REPLACED));
 	}
 }
 
@@ -163,9 +219,10 @@ static void client_up(struct client *client)
 	member->up++;
 	member->connections++;
 	vs_wport_set_up(client->port, true);
+	enforce_max_clients(member, client);
+	configure_port(client);
 	vs_info("%s: link to %s is up, %s (%s)", client->name, peer_text(client, peer),
 		vs_cipher_name(vs_link_params(vs_wport_link(client->port))->cipher), client->program);
-	enforce_max_clients(member, client);
 }
 
 static void client_lost(struct client *client, const char *why)
@@ -187,7 +244,7 @@ void server_link_events(void *arg, struct vs_wport *port, unsigned events)
 	}
 	if (events & VS_LINK_ERROR) {
 		VS_LOG_LIMITED(VS_LOG_WARN, "%s: the client has broken the protocol", client->name);
-		server_remove_client(client, VS_CLOSE_ERROR);
+		end_client(client, VS_CLOSE_ERROR, vs_close_reason_text(VS_CLOSE_ERROR));
 		return;
 	}
 	if (events & VS_LINK_TIMED_OUT) {
@@ -227,7 +284,7 @@ int server_add_member(struct server *server, const struct vs_server_port_config 
 void server_remove_member(struct member *member, uint8_t reason)
 {
 	vs_responder_remove_peer(member->server->responder, member->config.public_key);
-	server_kick(member, reason);
+	server_kick(member, reason, reason == VS_CLOSE_SHUTDOWN ? "we are stopping" : vs_close_reason_text(reason));
 	vs_list_remove(&member->node);
 	vs_wipe(member, sizeof(*member));
 	free(member);
@@ -242,34 +299,28 @@ struct member *server_find_member(const struct server *server, const char *name)
 	return NULL;
 }
 
-static void reconfigure_ports(struct member *member)
-{
-	struct vs_bridge *bridge = vs_worker_bridge(member->server->worker);
-	uint64_t now = vs_loop_now(member->server->loop);
-	struct client *client;
-	VS_LIST_FOREACH(&member->clients, client, struct client, node) {
-		struct vs_port_config config = port_config(member, client->name);
-		int err = vs_bridge_port_configure(bridge, vs_wport_id(client->port), &config, now);
-		if (err < 0)
-			vs_error("%s: %s", client->name, strerror(-err));
-	}
-}
-
 void server_forget_key(struct member *member)
 {
 	vs_responder_remove_peer(member->server->responder, member->config.public_key);
 }
 
-void server_change_member(struct member *member, const struct vs_server_port_config *config)
+int server_change_member(struct member *member, const struct vs_server_port_config *config, uint8_t reason)
 {
-	uint64_t diff = vs_server_port_diff(&member->config, config);
-	if (diff & ~VS_PORT_LIVE_MASK)
-		server_kick(member, diff & UINT64_C(1) << VS_PORT_PUBLIC_KEY ? VS_CLOSE_REVOKED : VS_CLOSE_SHUTDOWN);
+	struct client *client;
+	if (vs_server_port_diff(&member->config, config) & ~VS_PORT_LIVE_MASK)
+		server_kick(member, reason,
+			    reason == VS_CLOSE_SHUTDOWN ? "its configuration has changed" : vs_close_reason_text(reason));
 	member->config = *config;
 	int err = vs_responder_set_peer(member->server->responder, config->public_key, config->preshared_key,
 					(uintptr_t)member, config->max_clients + links_max(member));
-	if (err < 0)
+	if (err < 0) {
 		vs_error("[port %s]: %s", config->name, strerror(-err));
-	reconfigure_ports(member);
+		/* Without a key the member differs from any configuration, so that the next reload tries again. */
+		server_forget_key(member);
+		memset(member->config.public_key, 0, VS_KEY_SIZE);
+	}
 	enforce_max_clients(member, NULL);
+	VS_LIST_FOREACH(&member->clients, client, struct client, node)
+		configure_port(client);
+	return err;
 }

@@ -1,5 +1,6 @@
 #include "vswitchs/schema.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +32,7 @@ static const struct vs_schema_choice congestions[] = {
 
 static const struct vs_schema_key common_keys[] = {
 	{ .name = "bind_addr", .type = VS_VALUE_ADDRS,
-	  .help = "Numeric addresses to listen on. If not set: all of IPv4 and IPv6.",
+	  .help = "Numeric addresses to listen on: one IPv4 and one IPv6 address at most. If not set: all of both.",
 	  AT(bind_addr) },
 	{ .name = "bind_port", .type = VS_VALUE_INT, .min = 1, .max = 65535, .noun = "a port", .fallback = "7000",
 	  .help = "UDP port to listen on.",
@@ -111,7 +112,8 @@ static const struct vs_schema_key port_keys[VS_PORT_KEYS] = {
 	[VS_PORT_MTU] = {
 	  .name = "mtu", .type = VS_VALUE_INT, .min = VS_MTU_MIN, .max = VS_MTU_MAX, .noun = "an MTU",
 	  .fallback = "1500",
-	  .help = "The largest packet that the port takes, whatever the path carries.",
+	  .help = "MTU of the virtual LAN, which clients are told (they warn if their TAP has another), and which the "
+		  "default in `[port]` writes into invitations.",
 	  AT(mtu) },
 };
 
@@ -249,8 +251,20 @@ static void check_identity(const struct vs_server_config *config, struct vs_comp
 		vs_complain(complaints, port->line, "[port %s] has the server's own public key", port->name);
 }
 
+/* There is one socket for each IP version. */
+static void check_bind_addr(const struct vs_server_config *config, struct vs_complaints *complaints)
+{
+	unsigned v6 = 0;
+
+	for (unsigned i = 0; i < config->bind_addr.n; i++)
+		v6 += config->bind_addr.item[i].sa.sa_family == AF_INET6;
+	if (v6 > 1 || config->bind_addr.n - v6 > 1)
+		vs_complain(complaints, 0, "bind_addr: expected one IPv4 and one IPv6 address at most");
+}
+
 static int finish(struct vs_server_config *config, const struct vs_opener *opener, struct vs_complaints *complaints)
 {
+	check_bind_addr(config, complaints);
 	check_port_keys(config, complaints);
 	for (size_t i = 0; i < config->n_taps; i++)
 		check_tap(config, &config->taps[i], complaints);
@@ -330,25 +344,53 @@ bool vs_server_tap_equal(const struct vs_server_tap_config *a, const struct vs_s
 {
 	static const struct vs_schema_group group = { vs_tap_keys, VS_TAP_KEYS, 0 };
 
-	return vs_schema_diff(&group, &a->tap, &b->tap) == 0 && vs_vlan_config_equal(&a->vlans, &b->vlans);
+	return vs_schema_diff(&group, &a->tap, &b->tap) == 0;
 }
 
-const char *vs_server_config_fixed_change(const struct vs_server_config *a, const struct vs_server_config *b)
+/* The keys of [common] that a reload can apply; so it can those of the log, which are in a group of their own. */
+static bool is_changeable(const char *key)
 {
-	static const struct vs_schema_group group = { common_keys, VS_ARRAY_SIZE(common_keys), 0 };
 	static const char *const changeable[] = { "public_addr", "mac_aging" };
 
-	if (memcmp(a->identity.private_key, b->identity.private_key, VS_KEY_SIZE) != 0)
-		return "private_key";
+	for (size_t i = 0; i < VS_ARRAY_SIZE(changeable); i++)
+		if (strcmp(key, changeable[i]) == 0)
+			return true;
+	return false;
+}
+
+size_t vs_server_config_fixed_changes(const struct vs_server_config *a, const struct vs_server_config *b,
+				      const char *keys[VS_SERVER_FIXED_MAX])
+{
+	static const struct vs_schema_group group = { common_keys, VS_ARRAY_SIZE(common_keys), 0 };
+	size_t n = 0;
+
+	static_assert(VS_ARRAY_SIZE(common_keys) < VS_SERVER_FIXED_MAX, "and private_key");
 	uint64_t diff = vs_schema_diff(&group, a, b);
-	for (size_t i = 0; i < group.n; i++) {
-		bool fixed = diff >> i & 1;
-		for (size_t j = 0; j < VS_ARRAY_SIZE(changeable); j++)
-			fixed = fixed && strcmp(common_keys[i].name, changeable[j]) != 0;
-		if (fixed)
-			return common_keys[i].name;
-	}
-	return NULL;
+	for (size_t i = 0; i < group.n; i++)
+		if (diff >> i & 1 && !is_changeable(common_keys[i].name))
+			keys[n++] = common_keys[i].name;
+	if (memcmp(a->identity.private_key, b->identity.private_key, VS_KEY_SIZE) != 0)
+		keys[n++] = "private_key";
+	return n;
+}
+
+void vs_server_config_adopt(struct vs_server_config *config, struct vs_server_config *fresh)
+{
+	struct vs_server_config old = *config;
+
+	config->log = fresh->log;
+	config->public_addr = fresh->public_addr;
+	config->mac_aging_usec = fresh->mac_aging_usec;
+	config->port_defaults = fresh->port_defaults;
+	config->ports = fresh->ports;
+	config->n_ports = fresh->n_ports;
+	config->taps = fresh->taps;
+	config->n_taps = fresh->n_taps;
+	fresh->ports = old.ports;
+	fresh->n_ports = old.n_ports;
+	fresh->taps = old.taps;
+	fresh->n_taps = old.n_taps;
+	vs_wipe(&old, sizeof(old));
 }
 
 struct vs_vlan_rule vs_vlan_config_rule(const struct vs_vlan_config *vlans)

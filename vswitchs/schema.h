@@ -16,6 +16,7 @@
 #define VS_SERVER_PORTS_MAX 4000
 #define VS_SERVER_TAPS_MAX 64
 #define VS_SERVER_USER_MAX 32
+#define VS_SERVER_FIXED_MAX 16
 
 /* Which VLANs a port carries: one of the two keys at most is set. */
 struct vs_vlan_config {
@@ -121,13 +122,18 @@ static inline bool vs_server_port_equal(const struct vs_server_port_config *a, c
 	return vs_server_port_diff(a, b) == 0;
 }
 
-/* Whether two TAPs are configured alike; a TAP that is not must be made anew, except for its VLANs. */
+/* Whether two TAPs have devices that are configured alike, whatever their VLANs; one that has not must be made anew. */
 bool vs_server_tap_equal(const struct vs_server_tap_config *a, const struct vs_server_tap_config *b);
 bool vs_vlan_config_equal(const struct vs_vlan_config *a, const struct vs_vlan_config *b);
 
-/* The first key of [common] that differs between two configurations and takes effect only at the next start, or NULL.
+/* The keys of [common] that differ between two configurations and take effect only at the next start; returns how many.
  * (What a reload can apply at once: the log, mac_aging, public_addr.) */
-const char *vs_server_config_fixed_change(const struct vs_server_config *a, const struct vs_server_config *b);
+size_t vs_server_config_fixed_changes(const struct vs_server_config *a, const struct vs_server_config *b,
+				      const char *keys[VS_SERVER_FIXED_MAX]);
+
+/* Takes over from a fresh configuration what a reload can apply, and leaves there what it replaces. What takes effect
+ * only at a start stays: *config goes on being what the server runs by. */
+void vs_server_config_adopt(struct vs_server_config *config, struct vs_server_config *fresh);
 
 /* The rule by which the switch treats the port's frames. */
 struct vs_vlan_rule vs_vlan_config_rule(const struct vs_vlan_config *vlans);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "io/cli.h"
@@ -101,43 +102,56 @@ static int on_grant(void *arg, const char *text, size_t len, struct vs_grants *g
 
 /* --- Opening --- */
 
-/* One socket a version: the carrier serves one of each. */
-static int open_carrier(struct server *server)
+/* Logs the step of the start that has failed. */
+static int failed(const char *step, int err)
 {
-	int fds[2] = { -1, -1 };
-	bool explicit = server->config.bind_addr.n > 0;
+	vs_error("%s: %s", step, strerror(-err));
+	return err;
+}
+
+/* A host without one of the two IP versions is common, and no error unless an address of it was asked for. */
+static bool may_lack(const struct server *server, int err)
+{
+	return !server->config.bind_addr.n && (err == -EAFNOSUPPORT || err == -EADDRNOTAVAIL);
+}
+
+/* One socket a version, which is what the carrier serves. */
+static int bind_sockets(struct server *server, int fds[2])
+{
 	struct vs_addr listen[VS_LIST_MAX];
 	size_t n = listen_addresses(&server->config, listen);
 	struct vs_fault fault = { "no address to listen on" };
 	int err = -EADDRNOTAVAIL;
 	for (size_t i = 0; i < n; i++) {
-		int *fd = &fds[listen[i].sa.sa_family == AF_INET6];
 		struct vs_grant_bind bind = { .addr = listen[i] };
-		if (*fd >= 0)
-			continue;
-		*fd = vs_broker_bind_udp(server->broker, &bind, &fault);
-		if (*fd >= 0) {
+		int fd = vs_broker_bind_udp(server->broker, &bind, &fault);
+		if (fd >= 0) {
+			fds[listen[i].sa.sa_family == AF_INET6] = fd;
 			server->listen[server->n_listen++] = listen[i];
-			continue;
+		} else if (may_lack(server, fd)) {
+			err = fd;
+		} else {
+			vs_error("%s", fault.text);
+			return fd;
 		}
-		err = *fd;
-		*fd = -1;
-		/* A host without IPv6 is no error unless an IPv6 address was asked for. */
-		if (explicit || err != -EAFNOSUPPORT)
-			break;
-		err = -EADDRNOTAVAIL;
 	}
-	bool enough = fds[0] >= 0 || fds[1] >= 0;
-	if (!enough || (err != -EADDRNOTAVAIL && err != -EAFNOSUPPORT)) {
-		vs_error("%s", fault.text);
-		for (size_t i = 0; i < VS_ARRAY_SIZE(fds); i++)
-			if (fds[i] >= 0)
-				close(fds[i]);
-		return err;
+	if (server->n_listen)
+		return 0;
+	vs_error("%s", fault.text);
+	return err;
+}
+
+static int open_carrier(struct server *server)
+{
+	int fds[2] = { -1, -1 };
+	int err = bind_sockets(server, fds);
+	if (err == 0) {
+		err = vs_worker_open_udp(server->worker, fds[0], fds[1], false);
+		return err < 0 ? failed("UDP socket", err) : 0;
 	}
-	err = vs_worker_open_udp(server->worker, fds[0], fds[1], false);
-	if (err < 0)
-		vs_error("UDP socket: %s", strerror(-err));
+	for (size_t i = 0; i < VS_ARRAY_SIZE(fds); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
 	return err;
 }
 
@@ -146,12 +160,15 @@ static int open_responder(struct server *server)
 	struct vs_responder_config config = VS_RESPONDER_CONFIG_DEFAULT;
 	config.crypto = vs_crypto_default();
 	config.jobs_max = SERVER_HANDSHAKES_MAX;
+	config.floor_usec = vs_unix_usec();
 	memcpy(config.private_key, server->config.identity.private_key, VS_KEY_SIZE);
 	vs_random(config.cookie_seed, sizeof(config.cookie_seed));
 	server->responder = vs_responder_new(&config);
 	vs_wipe(&config, sizeof(config));
-	server->offload = server->responder ? vs_offload_new(server->loop, "handshake", SERVER_HANDSHAKES_MAX) : NULL;
-	return server->offload ? 0 : -ENOMEM;
+	if (!server->responder)
+		return failed("handshakes", -ENOMEM);
+	server->offload = vs_offload_new(server->loop, "handshake", SERVER_HANDSHAKES_MAX);
+	return server->offload ? 0 : failed("thread for handshakes", errno ? -errno : -ENOMEM);
 }
 
 static int open_worker(struct server *server)
@@ -171,7 +188,10 @@ static int open_worker(struct server *server)
 	config.bridge.aging_usec = server->config.mac_aging_usec;
 	config.bridge.hash_seed = vs_random_u64();
 	server->worker = vs_worker_new(server->loop, &config, &handler);
-	return server->worker ? 0 : -ENOMEM;
+	if (server->worker)
+		return 0;
+	vs_error("the switch, with a table of %u MAC addresses: %s", server->config.mac_entries, strerror(ENOMEM));
+	return -ENOMEM;
 }
 
 void server_open_log(struct server *server, const struct vs_log_config *config)
@@ -179,7 +199,7 @@ void server_open_log(struct server *server, const struct vs_log_config *config)
 	struct vs_log_opener opener = vs_broker_log_opener(server->broker);
 	int err = vs_logsink_open(config, "vswitchs", &opener);
 	if (err < 0)
-		vs_error("log: %s", strerror(-err));
+		vs_error("log to %s: %s", vs_logsink_target(config), strerror(-err));
 }
 
 static int open_ports(struct server *server)
@@ -215,6 +235,7 @@ static void on_watchdog(void *arg, uint64_t now)
 	vs_timer_set(&context->watchdog, now + context->daemon->notify.watchdog_usec);
 }
 
+/* Each step logs why it fails. */
 static int open_all(struct context *context)
 {
 	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
@@ -222,13 +243,13 @@ static int open_all(struct context *context)
 	int err;
 	server->loop = vs_loop_new();
 	if (!server->loop)
-		return -errno;
+		return failed("event loop", -errno);
 	context->signals = vs_signals_new(server->loop, numbers, VS_ARRAY_SIZE(numbers), on_signal, context);
 	if (!context->signals)
-		return -errno;
+		return failed("signals", -errno);
 	server_open_log(server, &server->config.log);
 	if ((err = vs_timer_init(&context->watchdog, server->loop, on_watchdog, context)) < 0)
-		return err;
+		return failed("watchdog", err);
 	context->has_watchdog = true;
 	if ((err = open_worker(server)) < 0 || (err = open_responder(server)) < 0 ||
 	    (err = open_carrier(server)) < 0 || (err = open_ports(server)) < 0)
@@ -236,22 +257,17 @@ static int open_all(struct context *context)
 	if (context->daemon->control_fd < 0)
 		return 0;
 	server->control = vs_control_server_new(server->loop, context->daemon->control_fd, server_control, server);
-	return server->control ? 0 : -errno;
+	return server->control ? 0 : failed("control socket", -errno);
 }
 
 static void close_all(struct context *context)
 {
 	struct server *server = &context->server;
 	struct member *member;
-	struct server_tap *tap;
 	vs_control_server_free(server->control);
 	VS_LIST_FOREACH(&server->members, member, struct member, node)
 		server_remove_member(member, VS_CLOSE_SHUTDOWN);
-	VS_LIST_FOREACH(&server->taps, tap, struct server_tap, node) {
-		vs_worker_remove(server->worker, tap->port);
-		vs_list_remove(&tap->node);
-		free(tap);
-	}
+	server_free_taps(server);
 	vs_offload_free(server->offload);
 	vs_responder_free(server->responder);
 	vs_worker_free(server->worker);
@@ -321,8 +337,10 @@ int vs_server_run(const struct vs_server_options *options)
 	struct vs_complaints complaints;
 	struct context *context = calloc(1, sizeof(*context));
 	int code = VS_EXIT_FAILURE;
-	if (!context)
+	if (!context) {
+		vs_error("%s", strerror(ENOMEM));
 		return code;
+	}
 	struct server *server = &context->server;
 	server->config_path = options->config_path;
 	vs_list_init(&server->members);
@@ -333,7 +351,7 @@ int vs_server_run(const struct vs_server_options *options)
 	if (err == 0) {
 		err = vs_logsink_open(&server->config.log, "vswitchs", &vs_log_opener_direct);
 		if (err < 0)
-			vs_error("log: %s", strerror(-err));
+			vs_error("log to %s: %s", vs_logsink_target(&server->config.log), strerror(-err));
 		else
 			code = run(context);
 	}

@@ -24,6 +24,11 @@
 /* Clients of one member that have not sent anything yet: so many, or max_clients. The newest push out the oldest. */
 #define SERVER_UNCONFIRMED_MAX 4
 
+/* A TAP whose device or name is still in use by the scripts of one that is going away is tried again so often, and for
+ * so long: an up script and a down script take 20 s at most. */
+#define SERVER_TAP_RETRY (250 * VS_MSEC)
+#define SERVER_TAP_PATIENCE (30 * VS_SEC)
+
 /* Handshakes under way at a time. */
 #define SERVER_HANDSHAKES_MAX 256
 
@@ -43,7 +48,7 @@ struct client {
 	struct vs_list node; /* of member.clients, oldest first */
 	struct member *member;
 	struct vs_wport *port;
-	char name[VS_PORT_NAME_SIZE]; /* of the switch's port: the member's, or NAME#2 ... */
+	char name[VS_PORT_NAME_SIZE]; /* of the switch's port: the member's, or NAME#2 ...; before it is up, NAME#new1 ... */
 	uint8_t link_id[VS_LINK_ID_SIZE];
 	char program[VS_PROGRAM_MAX + 1];
 	bool up;
@@ -56,7 +61,10 @@ struct server_tap {
 	struct vs_list node; /* of server.taps */
 	struct server *server;
 	struct vs_server_tap_config config;
-	struct vs_wport *port; /* NULL: the device is gone */
+	struct vs_wport *port;  /* NULL: there is no device */
+	bool held;              /* the broker has the device open */
+	uint64_t give_up_usec;  /* it is tried again until then; 0: it is not */
+	struct vs_fault fault;  /* why there is no device */
 };
 
 struct server {
@@ -70,6 +78,8 @@ struct server {
 	struct vs_control_server *control;
 	struct vs_broker_client *broker;
 	struct vs_list members, taps;
+	struct vs_timer tap_timer; /* initialised while a TAP is tried again */
+	bool has_tap_timer;
 	struct vs_addr listen[VS_LIST_MAX];
 	size_t n_listen;
 	struct vs_drops handshake_drops;
@@ -89,24 +99,35 @@ struct member *server_find_member(const struct server *server, const char *name)
  * that, because two sections may exchange their keys. */
 void server_forget_key(struct member *member);
 
-/* Takes over what may change under live links, and ends those to which more has changed. */
-void server_change_member(struct member *member, const struct vs_server_port_config *config);
+/* Takes over what may change under live links, and ends those to which more has changed, for a reason of enum
+ * vs_close_reason. 0 or -errno, logged: the member cannot connect, and the next reload tries again. */
+int server_change_member(struct member *member, const struct vs_server_port_config *config,
+			 uint8_t reason) VS_MUST_CHECK;
 
 /* The client with this link id, or a new one that is not up. NULL: no room, logged. */
 struct client *server_client_for(struct member *member, const struct vs_offer *offer);
-void server_remove_client(struct client *client, uint8_t reason);
-/* Ends all links of the member; returns how many. */
-unsigned server_kick(struct member *member, uint8_t reason);
+/* Ends all links of the member for a reason of enum vs_close_reason; `why` is for our log. Returns how many. */
+unsigned server_kick(struct member *member, uint8_t reason, const char *why);
+/* Ends the link behind one port of the switch, such as "alice#2". False: there is none of that name. */
+bool server_kick_port(struct server *server, const char *port_name, uint8_t reason, const char *why);
 
 void server_link_events(void *arg, struct vs_wport *port, unsigned events);
 
 /* --- taps.c --------------------------------------------------------------------------------------------------------- */
 
+/* Adds a TAP and opens it, as server_open_tap(). -ENOMEM: there is none; else it is there, with or without a device. */
 int server_add_tap(struct server *server, const struct vs_server_tap_config *config) VS_MUST_CHECK;
+/* Makes the device of a TAP that has none. 0; -EAGAIN: not yet, it will come by itself; or another -errno, logged. In
+ * both cases tap->fault says why. */
+int server_open_tap(struct server_tap *tap) VS_MUST_CHECK;
+/* Takes the device away, or no longer waits for it. The TAP stays. */
+void server_close_tap(struct server_tap *tap);
 void server_remove_tap(struct server_tap *tap);
 struct server_tap *server_find_tap(const struct server *server, const char *name);
 void server_change_tap_vlans(struct server_tap *tap, const struct vs_server_tap_config *config);
 void server_tap_gone(void *arg, struct vs_wport *port, int error);
+/* At the end of the program; what the broker holds of the TAPs it cleans up by itself. */
+void server_free_taps(struct server *server);
 
 /* --- accept.c ------------------------------------------------------------------------------------------------------- */
 
@@ -114,8 +135,10 @@ void server_handshake(void *arg, const uint8_t *datagram, size_t len, const stru
 
 /* --- reload.c ------------------------------------------------------------------------------------------------------- */
 
-/* Reads the configuration again and applies it. On an error nothing has changed. The reply to the control request
- * `reload`: {"changes": [...]} or an error. */
+/* Reads the configuration again and applies it. The reply to the control request `reload`: an error if the file is not
+ * in order, and then nothing has changed; else names of ports and TAPs in "added", "changed" and "removed"; in
+ * "pending", of TAPs that wait for a script of the device before; in "failed" {"name", "why"} of what could not be done,
+ * which the next reload tries again; in "restart" the keys that count from the next start only. */
 json_t *server_reload(struct server *server);
 
 /* --- server.c ------------------------------------------------------------------------------------------------------- */

@@ -182,10 +182,12 @@ static json_t *tap_json(const struct server *server, const struct server_tap *ta
 {
 	struct vs_drops drops = { 0 };
 	json_t *row = json_pack("{s:s, s:s, s:s, s:s, s:o}", "name", tap->config.name, "kind", "tap", "state",
-				tap->port ? "up" : "gone", "address", tap->config.tap.device, "vlan",
+				tap->port ? "up" : tap->give_up_usec ? "waiting" : "gone", "address", tap->config.tap.device, "vlan",
 				vlan_json(&tap->config.vlans));
 	if (tap->port)
 		add_port_counters(row, server, vs_wport_id(tap->port), &drops);
+	else
+		json_object_set_new(row, "why", json_string(tap->fault.text));
 	json_object_set_new(row, "drops", drops_json(&drops));
 	return row;
 }
@@ -222,15 +224,18 @@ static json_t *macs_json(const struct server *server)
 
 /* --- kick, and all verbs --- */
 
+/* All links of a member, or that of one port, where a member has several. */
 static json_t *kick(struct server *server, const json_t *request)
 {
-	const char *name = json_string_value(json_object_get(request, "name"));
+	const char *name = json_string_value(json_object_get(request, "name")), *why = "ended by an operator";
 	struct member *member = name ? server_find_member(server, name) : NULL;
+	if (name && !member && server_kick_port(server, name, VS_CLOSE_KICKED, why))
+		return json_pack("{s:i}", "kicked", 1);
 	if (!member)
 		return vs_control_refuse("there is no [port %s]", name ? name : "");
 	if (!member->up)
 		return vs_control_refuse("%s is not connected", name);
-	return json_pack("{s:i}", "kicked", (int)server_kick(member, VS_CLOSE_KICKED));
+	return json_pack("{s:i}", "kicked", (int)server_kick(member, VS_CLOSE_KICKED, why));
 }
 
 json_t *server_control(json_t *request, void *arg)

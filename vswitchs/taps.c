@@ -16,26 +16,81 @@ static struct vs_port_config port_config(const struct vs_server_tap_config *tap)
 	return config;
 }
 
-static int open_tap(struct server_tap *tap)
+/* One attempt; tap->fault says why it failed. */
+static int make_device(struct server_tap *tap)
 {
 	struct server *server = tap->server;
 	struct vs_fault fault;
-	int fd = vs_broker_open_tap(server->broker, tap->config.name, &fault);
-	if (fd < 0) {
-		vs_error("[tap %s]: %s", tap->config.name, fault.text);
+	int fd = vs_broker_open_tap(server->broker, tap->config.name, &tap->fault);
+	if (fd < 0)
 		return fd;
-	}
+	tap->held = true;
 	struct vs_port_config config = port_config(&tap->config);
 	int err = vs_worker_add_tap(server->worker, fd, tap->config.tap.mtu, &config, tap, &tap->port);
 	if (err < 0) {
-		vs_error("[tap %s]: %s", tap->config.name, strerror(-err));
-		return err;
+		server_close_tap(tap);
+		return vs_fault(&tap->fault, err, "%s", strerror(-err));
 	}
 	err = vs_broker_tap_up(server->broker, tap->config.name, &fault);
 	if (err < 0)
 		vs_error("[tap %s]: %s", tap->config.name, fault.text);
+	tap->give_up_usec = 0;
+	tap->fault.text[0] = '\0';
 	vs_info("%s: TAP device %s is up", tap->config.name, tap->config.tap.device);
 	return 0;
+}
+
+/* --- Devices whose predecessor is still going away --- */
+
+static void on_retry(void *arg, uint64_t now)
+{
+	struct server *server = arg;
+	struct server_tap *tap;
+	bool again = false;
+	VS_LIST_FOREACH(&server->taps, tap, struct server_tap, node) {
+		if (!tap->give_up_usec)
+			continue;
+		int err = make_device(tap);
+		if (err == -EAGAIN && now < tap->give_up_usec) {
+			again = true;
+		} else if (err < 0) {
+			tap->give_up_usec = 0;
+			vs_error("[tap %s]: %s; a reload tries again", tap->config.name, tap->fault.text);
+		}
+	}
+	if (again) {
+		vs_timer_set(&server->tap_timer, vs_time_add(now, SERVER_TAP_RETRY));
+		return;
+	}
+	vs_timer_fini(&server->tap_timer);
+	server->has_tap_timer = false;
+}
+
+static int try_again_later(struct server_tap *tap)
+{
+	struct server *server = tap->server;
+	uint64_t now = vs_loop_now(server->loop);
+	int err = server->has_tap_timer ? 0 : vs_timer_init(&server->tap_timer, server->loop, on_retry, server);
+	if (err < 0)
+		return err;
+	if (!server->has_tap_timer)
+		vs_timer_set(&server->tap_timer, vs_time_add(now, SERVER_TAP_RETRY));
+	server->has_tap_timer = true;
+	tap->give_up_usec = vs_time_add(now, SERVER_TAP_PATIENCE);
+	vs_info("%s: TAP device %s has to wait: %s", tap->config.name, tap->config.tap.device, tap->fault.text);
+	return -EAGAIN;
+}
+
+/* --- TAPs --- */
+
+int server_open_tap(struct server_tap *tap)
+{
+	int err = make_device(tap);
+	if (err == -EAGAIN)
+		err = try_again_later(tap);
+	if (err < 0 && err != -EAGAIN)
+		vs_error("[tap %s]: %s", tap->config.name, tap->fault.text);
+	return err;
 }
 
 int server_add_tap(struct server *server, const struct vs_server_tap_config *config)
@@ -47,24 +102,43 @@ int server_add_tap(struct server *server, const struct vs_server_tap_config *con
 	}
 	tap->server = server;
 	tap->config = *config;
-	int err = open_tap(tap);
-	if (err < 0) {
-		free(tap);
-		return err;
-	}
 	vs_list_append(&server->taps, &tap->node);
-	return 0;
+	return server_open_tap(tap);
+}
+
+void server_close_tap(struct server_tap *tap)
+{
+	struct vs_fault fault;
+	vs_worker_remove(tap->server->worker, tap->port);
+	tap->port = NULL;
+	tap->give_up_usec = 0;
+	if (tap->held && vs_broker_close_tap(tap->server->broker, tap->config.name, &fault) < 0)
+		vs_warn("[tap %s]: %s", tap->config.name, fault.text);
+	tap->held = false;
+}
+
+static void free_tap(struct server_tap *tap)
+{
+	vs_list_remove(&tap->node);
+	free(tap);
 }
 
 void server_remove_tap(struct server_tap *tap)
 {
-	struct vs_fault fault;
-	vs_worker_remove(tap->server->worker, tap->port);
-	int err = vs_broker_close_tap(tap->server->broker, tap->config.name, &fault);
-	if (err < 0)
-		vs_warn("[tap %s]: %s", tap->config.name, fault.text);
-	vs_list_remove(&tap->node);
-	free(tap);
+	server_close_tap(tap);
+	free_tap(tap);
+}
+
+void server_free_taps(struct server *server)
+{
+	struct server_tap *tap;
+	VS_LIST_FOREACH(&server->taps, tap, struct server_tap, node) {
+		vs_worker_remove(server->worker, tap->port);
+		free_tap(tap);
+	}
+	if (server->has_tap_timer)
+		vs_timer_fini(&server->tap_timer);
+	server->has_tap_timer = false;
 }
 
 struct server_tap *server_find_tap(const struct server *server, const char *name)
@@ -92,8 +166,8 @@ void server_tap_gone(void *arg, struct vs_wport *port, int error)
 {
 	struct server *server = arg;
 	struct server_tap *tap = vs_wport_user(port);
-	vs_error("%s: TAP device %s is gone (%s); a reload makes it anew", tap->config.name, tap->config.tap.device,
-		 strerror(error));
+	vs_fault(&tap->fault, -error, "TAP device %s is gone (%s)", tap->config.tap.device, strerror(error));
+	vs_error("%s: %s; a reload makes it anew", tap->config.name, tap->fault.text);
 	vs_worker_remove(server->worker, port);
 	tap->port = NULL;
 }

@@ -104,14 +104,16 @@ static void finish_closing(struct vs_broker *broker, struct open_tap *tap)
 	}
 }
 
-/* A device that is going away still has its name: wait for it, rather than tell the network process to try again. */
-static void finish_closing_device(struct vs_broker *broker, const char *device)
+/* Whether a device that is going away still stands in the way of this one: by its own name or by its section's. */
+static struct open_tap *find_closing(struct vs_broker *broker, const struct vs_grant_tap *grant)
 {
 	for (size_t i = 0; i < VS_GRANT_TAPS_MAX; i++) {
 		struct open_tap *tap = &broker->taps[i];
-		if (tap->used && tap->closing && strcmp(tap->grant.tap.device, device) == 0)
-			finish_closing(broker, tap);
+		if (tap->used && tap->closing &&
+		    (strcmp(tap->grant.tap.device, grant->tap.device) == 0 || strcmp(tap->grant.name, grant->name) == 0))
+			return tap;
 	}
+	return NULL;
 }
 
 void vs_broker_tick(struct vs_broker *broker, uint64_t now)
@@ -199,19 +201,20 @@ static int not_open(const char *name, struct vs_fault *fault)
 	return vs_fault(fault, -ENOENT, "TAP '%s' is not open", name);
 }
 
-static int open_tap(struct vs_broker *broker, const struct vs_broker_request *request, struct vs_fault *fault)
+/* Nobody waits here for a script: the network process would stand still meanwhile. */
+static int open_tap(struct vs_broker *broker, const struct vs_broker_request *request, uint64_t now,
+		    struct vs_fault *fault)
 {
 	const struct vs_grant_tap *grant = vs_grants_tap(&broker->grants, request->tap);
 
 	if (!grant)
 		return refuse(fault, -EACCES, "TAP '%s': the configuration has none of that name", request->tap);
-	finish_closing_device(broker, grant->tap.device);
-	struct open_tap *tap = find_tap(broker, grant->name);
-	if (tap && tap->closing) {
-		finish_closing(broker, tap);
-		tap = NULL;
-	}
+	vs_broker_tick(broker, now);
+	struct open_tap *tap = find_closing(broker, grant);
 	if (tap)
+		return vs_fault(fault, -EAGAIN, "TAP '%s': script %s of device '%s' is still running", grant->name,
+				tap->script.path, tap->grant.tap.device);
+	if (find_tap(broker, grant->name))
 		return vs_fault(fault, -EEXIST, "TAP '%s' is open already", grant->name);
 	tap = free_slot(broker);
 	if (!tap)
@@ -283,7 +286,7 @@ static int carry_out(struct vs_broker *broker, const struct vs_broker_request *r
 	case VS_BROKER_READ_FILE:
 		return read_file(broker, request, fault);
 	case VS_BROKER_OPEN_TAP:
-		return open_tap(broker, request, fault);
+		return open_tap(broker, request, now, fault);
 	case VS_BROKER_TAP_UP:
 		return tap_up(broker, request, now, fault);
 	case VS_BROKER_CLOSE_TAP:

@@ -1,7 +1,7 @@
 /* The network process's end of the broker: calls that wait for the broker's answer. They are for starting, reloading
- * and reconnecting; most take microseconds, vs_broker_bind_udp() up to half a second if the address is taken, and
- * vs_broker_open_tap() as long as a down script, if the same device is just going away. May be called from several
- * threads. Every error comes with a text for people; -EPIPE: the broker is gone, and so is this process in a moment. */
+ * and reconnecting; most take microseconds, vs_broker_bind_udp() up to half a second if the address is taken; none
+ * waits for a script. May be called from several threads. Every error comes with a text for people; -EPIPE: the broker is
+ * gone, and so is this process in a moment. */
 #ifndef VS_IO_BROKER_CLIENT_H
 #define VS_IO_BROKER_CLIENT_H
 
@@ -27,7 +27,9 @@ int vs_broker_open_file(struct vs_broker_client *client, const char *path, struc
 /* The same as an opener for io/config.h. */
 struct vs_opener vs_broker_opener(struct vs_broker_client *client);
 
-/* Opens the TAP of that name (of its section) and sets it up. A descriptor; -EEXIST: it is open already; or -errno. */
+/* Opens the TAP of that name (of its section) and sets it up. A descriptor; -EEXIST: it is open already; -EAGAIN: it,
+ * or another of its device, is closed but a script of it still runs, 2 x VS_SCRIPT_TIMEOUT at most; or another
+ * -errno. */
 int vs_broker_open_tap(struct vs_broker_client *client, const char *name, struct vs_fault *fault) VS_MUST_CHECK;
 
 /* Starts the TAP's up script, if it has one; it runs by itself, since what it does may need this process (DHCP). From

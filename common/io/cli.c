@@ -1,9 +1,11 @@
 #include "io/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/compiler.h"
 #include "io/nearest.h"
@@ -154,6 +156,17 @@ static int run_verb(const struct vs_cli *cli, const struct vs_cli_verb *verb, in
 	if (args.n_operands != (verb->operands ? 1 : 0))
 		return complain_operands(cli, verb, &args);
 	return finish(cli, verb->run(&args));
+}
+
+void vs_cli_open_standard(void)
+{
+	static const int modes[] = { O_RDWR, O_RDONLY, O_RDWR };
+	int fd;
+
+	/* The kernel gives the lowest number that is free. */
+	for (int i = STDIN_FILENO; i <= STDERR_FILENO; i++)
+		if (fcntl(i, F_GETFD) < 0 && (fd = open("/dev/null", modes[i])) != i && fd >= 0)
+			close(fd);
 }
 
 int vs_cli_run(const struct vs_cli *cli, int argc, char **argv)

@@ -45,6 +45,10 @@ struct vs_cli {
 	size_t n_verbs;
 };
 
+/* Opens those of the standard descriptors that are closed, so that no file or socket of ours becomes one of them and is
+ * written to as if it were the log. Output to a closed standard output still fails. To be called first in main(). */
+void vs_cli_open_standard(void);
+
 /* Runs the verb that argv names; returns the exit code: the verb's, or VS_EXIT_USAGE after saying what is wrong. A
  * verb whose output could not be written fails. */
 int vs_cli_run(const struct vs_cli *cli, int argc, char **argv);

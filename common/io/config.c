@@ -139,6 +139,12 @@ static void take_section(struct reader *r, const char *line, size_t len)
 	add_section(r, keep(r, kind, strlen(kind)), name ? keep(r, name, strlen(name)) : NULL);
 }
 
+/* What no key looks like: two words, or a secret that ends with '='. It must not be shown. */
+static bool is_no_key(const char *key)
+{
+	return strlen(key) > VS_CONFIG_KEY_MAX || strpbrk(key, " \t");
+}
+
 static int take_entry(void *arg, const char *section, const char *key, const char *value)
 {
 	struct reader *r = arg;
@@ -148,6 +154,10 @@ static int take_entry(void *arg, const char *section, const char *key, const cha
 	r->awaiting_entry = false;
 	if (!*key) {
 		vs_complain(r->complaints, r->line, "expected a key before '=' or ':'");
+		return 1;
+	}
+	if (is_no_key(key)) {
+		vs_complain(r->complaints, r->line, "expected 'key = value' or '[section]'");
 		return 1;
 	}
 	if (config->n_sections == 0) {

@@ -4,7 +4,9 @@
  * The file may come from a path, from a descriptor that another process has opened, or from memory. Lines are fed to
  * inih one by one, so that every complaint knows its line and that inih's silent limits (length of a line, of a name)
  * are refusals here. Blanks before a line mean nothing: there are no continuation lines, a key with a list may be
- * given again instead. A comment starts with '#' or ';' at the start of a line, or with " ;" after a value. */
+ * given again instead. What stands before a '=' is a secret where somebody has forgotten the one behind the key, since
+ * base64 ends with that character: what cannot be a key is refused without being shown. A comment starts with '#' or
+ * ';' at the start of a line, or with " ;" after a value. */
 #ifndef VS_IO_CONFIG_H
 #define VS_IO_CONFIG_H
 
@@ -19,6 +21,7 @@
 #define VS_CONFIG_ENTRIES_MAX 131072
 #define VS_CONFIG_PATH_MAX 512
 #define VS_CONFIG_NAME_MAX 32 /* of [kind NAME] */
+#define VS_CONFIG_KEY_MAX 24  /* longer than any key that there is, shorter than a secret */
 
 struct vs_config_entry {
 	const char *key, *value;

@@ -63,7 +63,6 @@ static int become_child(struct start *start, struct vs_daemon *daemon, struct vs
 	sigemptyset(&chld);
 	sigaddset(&chld, SIGCHLD);
 	sigprocmask(SIG_UNBLOCK, &chld, NULL);
-	signal(SIGPIPE, SIG_IGN);
 	int err = vs_privileges_drop(&start->user, fault);
 	if (err == 0)
 		err = die_with_parent(start, fault);
@@ -91,10 +90,11 @@ _Noreturn static void run_child(struct start *start, vs_daemon_fn *fn, void *arg
 
 /* --- The parent --------------------------------------------------------------------------------------------------- */
 
-/* A signal from the terminal goes to the whole foreground process group, so the child has it already. */
+/* A key of the terminal signals the whole foreground process group, so the child has it already. A terminal that is
+ * closed signals only the leader of its session, which we may be. */
 static void forward(const struct start *start, const struct signalfd_siginfo *info)
 {
-	if (info->ssi_code == SI_KERNEL)
+	if (info->ssi_code == SI_KERNEL && info->ssi_signo != SIGHUP)
 		return;
 	if (kill(start->child, (int)info->ssi_signo) < 0)
 		vs_error("signal %u not passed on to the network process: %s", info->ssi_signo, strerror(errno));
@@ -180,7 +180,8 @@ static int run_parent(struct start *start)
 
 /* --- Starting ----------------------------------------------------------------------------------------------------- */
 
-/* From here on no signal is lost, whoever will read it. */
+/* From here on no signal is lost, whoever will read it; and neither process ends because the reader of its log has,
+ * which would leave devices without their down scripts. */
 static int block_signals(struct start *start, struct vs_fault *fault)
 {
 	sigset_t set;
@@ -189,6 +190,7 @@ static int block_signals(struct start *start, struct vs_fault *fault)
 	sigaddset(&set, SIGCHLD);
 	for (size_t i = 0; i < VS_ARRAY_SIZE(forwarded); i++)
 		sigaddset(&set, forwarded[i]);
+	signal(SIGPIPE, SIG_IGN);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return vs_fault(fault, -errno, "blocking signals: %s", strerror(errno));
 	start->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);

@@ -77,7 +77,7 @@ struct vs_daemon {
 };
 
 /* The work of the child, in its own process; returns its exit code. SIGTERM, SIGINT and SIGHUP are blocked and wait for
- * vs_loop_take_signals(). No thread may run before. */
+ * vs_loop_take_signals(); SIGPIPE is ignored. No thread may run before. */
 typedef int vs_daemon_fn(struct vs_daemon *daemon, void *arg);
 
 /* Opens the control socket, forks, and runs both sides to their end. Returns, in the parent only, the exit code of the

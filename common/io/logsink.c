@@ -112,6 +112,20 @@ static int open_target(const struct vs_log_config *config, const struct vs_log_o
 	}
 }
 
+const char *vs_logsink_target(const struct vs_log_config *config)
+{
+	switch (config->way) {
+	case VS_LOG_FILE:
+		return config->file;
+	case VS_LOG_SYSLOG:
+		return SYSLOG_SOCKET;
+	case VS_LOG_JOURNAL:
+		return JOURNAL_SOCKET;
+	default:
+		return "standard error";
+	}
+}
+
 static void close_target(void)
 {
 	if (sink.fd > STDERR_FILENO)

@@ -51,6 +51,9 @@ int vs_log_file_open(const char *path, unsigned max_days);
 int vs_logsink_open(const struct vs_log_config *config, const char *ident,
 		    const struct vs_log_opener *opener) VS_MUST_CHECK;
 
+/* Where such a configuration writes to, for messages: the path of a file or socket, or "standard error". */
+const char *vs_logsink_target(const struct vs_log_config *config);
+
 /* Back to standard error; closes what was open. */
 void vs_logsink_close(void);
 

@@ -150,15 +150,20 @@ static bool is_gone(int err)
 	return err == -EBADFD || err == -ENODEV;
 }
 
-int vs_tap_read(int fd, struct vs_frame *frame)
+int vs_tap_read(int fd, struct vs_frame *frame, struct vs_drops *drops)
 {
+	size_t room = frame->capacity - frame->offset;
 	ssize_t n;
 
 	do {
-		n = read(fd, vs_frame_bytes(frame), frame->capacity - frame->offset);
+		n = read(fd, vs_frame_bytes(frame), room);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return is_gone(-errno) || errno == EIO ? -ENODEV : -errno;
+	if ((size_t)n == room) {
+		vs_drop(drops, VS_DROP_GIANT);
+		return -EMSGSIZE;
+	}
 	frame->len = (uint32_t)n;
 	return 0;
 }

@@ -22,8 +22,9 @@
  * throughput is the same within its noise. */
 #define VS_TAP_QUEUE_LEN 64
 
-/* Opens (creates) the device, with super-frames (io/tap_super.h) if `offload`: a non-blocking descriptor, or -errno: -ENOENT or -ENODEV: the kernel has no TUN/TAP;
- * -EPERM or -EACCES: no privilege; -EBUSY, -EEXIST: the name is in use; -EINVAL: it is no name of a device. */
+/* Opens (creates) the device, with super-frames (io/tap_super.h) if `offload`. A non-blocking descriptor, or -errno:
+ * -ENOENT or -ENODEV: the kernel has no TUN/TAP; -EPERM or -EACCES: no privilege; -EBUSY, -EEXIST: the name is in use;
+ * -EINVAL: it is no name of a device. */
 int vs_tap_open(const char *device, bool offload, struct vs_fault *fault) VS_MUST_CHECK;
 
 /* Opens the device of the configuration and sets it up: MAC address (unless it is zero), MTU, queue, bridge, link up,
@@ -34,9 +35,10 @@ int vs_tap_create(const struct vs_tap_config *config, uint32_t queue_len, struct
  * identifies the device (its key, its name). */
 void vs_tap_mac_from_key(const uint8_t digest[32], struct vs_mac *out);
 
-/* Reads the next frame into `frame`, which must have room for the MTU, the Ethernet header and a tag; sets its length.
- * 0; -EAGAIN: none waiting; -ENODEV: somebody has deleted the device; -errno. */
-int vs_tap_read(int fd, struct vs_frame *frame) VS_MUST_CHECK;
+/* Reads the next frame into `frame`, which must have room for the MTU, the Ethernet header, a tag and one byte more;
+ * sets its length. A frame that fills the room was cut off, as when somebody has raised the MTU: it is counted as
+ * dropped. 0; -EMSGSIZE: dropped; -EAGAIN: none waiting; -ENODEV: somebody has deleted the device; -errno. */
+int vs_tap_read(int fd, struct vs_frame *frame, struct vs_drops *drops) VS_MUST_CHECK;
 
 /* Hands a frame to the kernel; the reference stays the caller's. A frame that it does not take, as when the interface
  * is down, is counted as dropped. 0 (written or dropped), or -ENODEV: somebody has deleted the device. */

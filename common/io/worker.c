@@ -346,13 +346,13 @@ static void discard_frame(struct vs_worker *worker, int fd)
 /* The next complete frame of a TAP without offloads; as vs_tap_super_read(). */
 static struct vs_frame *read_plain(struct vs_wport *port, int *error)
 {
-	struct vs_frame *frame = vs_frame_new(port->worker->pool, port->frame_max);
+	struct vs_frame *frame = vs_frame_new(port->worker->pool, port->frame_max + 1);
 	if (!frame) {
 		discard_frame(port->worker, port->fd);
 		*error = -ENOBUFS;
 		return NULL;
 	}
-	*error = vs_tap_read(port->fd, frame);
+	*error = vs_tap_read(port->fd, frame, &port->worker->drops);
 	if (*error == 0)
 		return frame;
 	vs_frame_unref(frame);
@@ -374,7 +374,7 @@ static void on_tap(void *arg, int fd, unsigned events)
 		if (frame) {
 			bytes += frame->len;
 			forward(port, frame, now);
-		} else if (err != -ENOBUFS) {
+		} else if (err != -ENOBUFS && err != -EMSGSIZE) {
 			if (err != -EAGAIN)
 				worker->handler.tap_gone(worker->handler.arg, port, -err);
 			return;

@@ -40,7 +40,8 @@ void vs_pacer_set_datagram(struct vs_pacer *p, uint32_t datagram);
 /* Whether a datagram may leave now. false also notes that one is waiting. */
 bool vs_pacer_ready(struct vs_pacer *p, uint64_t now);
 
-/* `bytes` have left, whether asked for or not (acknowledgements and probes are charged without asking). */
+/* `bytes` have left that were asked for. What goes whatever the pacer says (acknowledgements, reports, probes) is not
+ * charged: it must not hold up the data behind it. */
 void vs_pacer_sent(struct vs_pacer *p, uint64_t now, uint64_t bytes);
 
 /* When to ask again. Not after `now` if vs_pacer_ready() is true now. */

@@ -87,6 +87,7 @@ static void try_server(const char *text, size_t size)
 {
 	struct vs_server_config a, b;
 	struct vs_complaints complaints;
+	const char *fixed[VS_SERVER_FIXED_MAX];
 
 	vs_complaints_init(&complaints, "f.ini");
 	int err = vs_server_config_parse(&a, "/f.ini", text, size, &no_files, &complaints);
@@ -95,7 +96,7 @@ static void try_server(const char *text, size_t size)
 		check_server(&a);
 		vs_complaints_init(&complaints, "f.ini");
 		CHECK(vs_server_config_parse(&b, "/f.ini", text, size, &no_files, &complaints) == 0);
-		CHECK(!vs_server_config_fixed_change(&a, &b));
+		CHECK(vs_server_config_fixed_changes(&a, &b, fixed) == 0);
 		for (size_t i = 0; i < a.n_ports; i++)
 			CHECK(vs_server_port_equal(&a.ports[i], &b.ports[i]));
 		vs_server_config_fini(&b);

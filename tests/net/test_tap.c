@@ -310,11 +310,11 @@ static void wait_readable(int fd)
 }
 
 /* Other traffic of the kernel (IPv6 neighbour discovery) may come first. */
-static void read_ours(int tap, struct vs_frame *frame)
+static void read_ours(int tap, struct vs_frame *frame, struct vs_drops *drops)
 {
 	do {
 		wait_readable(tap);
-		assert_int_equal(vs_tap_read(tap, frame), 0);
+		assert_int_equal(vs_tap_read(tap, frame, drops), 0);
 	} while (memcmp(vs_frame_bytes(frame) + 12, "\x88\xb5", 2) != 0);
 }
 
@@ -333,7 +333,7 @@ static void test_frames_both_ways(void **state)
 	for (size_t i = 0; i < VS_ARRAY_SIZE(sizes); i++) {
 		make_frame(bytes, sizes[i]);
 		assert_int_equal(send(packet, bytes, sizes[i], 0), sizes[i]);
-		read_ours(tap, frame);
+		read_ours(tap, frame, &drops);
 		assert_int_equal(frame->len, sizes[i]);
 		assert_memory_equal(vs_frame_bytes(frame), bytes, sizes[i]);
 
@@ -344,9 +344,46 @@ static void test_frames_both_ways(void **state)
 		assert_int_equal(bytes[11], 9);
 	}
 	assert_int_equal(drops.count[VS_DROP_TAP_WRITE], 0);
-	while (vs_tap_read(tap, frame) == 0)
+	while (vs_tap_read(tap, frame, &drops) == 0)
 		;
-	assert_int_equal(vs_tap_read(tap, frame), -EAGAIN);
+	assert_int_equal(vs_tap_read(tap, frame, &drops), -EAGAIN);
+	vs_frame_unref(frame);
+	vs_pool_free(pool);
+	close(packet);
+	close(tap);
+}
+
+/* Frames that do not fit were cut off by the kernel, and must not be passed on so. */
+static void test_longer_than_the_room(void **state)
+{
+	static const struct {
+		size_t size;
+		int result;
+	} rows[] = { { 99, 0 }, { 100, -EMSGSIZE }, { 101, -EMSGSIZE }, { 1414, -EMSGSIZE }, { 60, 0 } };
+	struct vs_tap_config config;
+	uint8_t bytes[2048];
+
+	(void)state;
+	init_config(&config, "vt0");
+	int tap = must_create(&config), packet = open_packet("vt0");
+	struct vs_pool *pool = vs_pool_new(1 << 20);
+	struct vs_frame *frame = vs_frame_new(pool, 1500);
+	struct vs_drops drops = { 0 };
+	while (vs_tap_read(tap, frame, &drops) == 0)
+		;
+	frame->offset = frame->capacity - 100;
+	for (size_t i = 0; i < VS_ARRAY_SIZE(rows); i++) {
+		uint64_t dropped = drops.count[VS_DROP_GIANT];
+		make_frame(bytes, rows[i].size);
+		assert_int_equal(send(packet, bytes, rows[i].size, 0), rows[i].size);
+		do {
+			wait_readable(tap);
+			assert_int_equal(vs_tap_read(tap, frame, &drops), rows[i].result);
+		} while (memcmp(vs_frame_bytes(frame) + 12, "\x88\xb5", 2) != 0);
+		assert_int_equal(drops.count[VS_DROP_GIANT] - dropped, rows[i].result < 0);
+		if (rows[i].result == 0)
+			assert_int_equal(frame->len, rows[i].size);
+	}
 	vs_frame_unref(frame);
 	vs_pool_free(pool);
 	close(packet);
@@ -400,7 +437,7 @@ static void test_deleted_device(void **state)
 	struct vs_pool *pool = vs_pool_new(1 << 20);
 	struct vs_frame *frame = vs_frame_new(pool, 1500);
 	struct vs_drops drops = { 0 };
-	assert_int_equal(vs_tap_read(tap, frame), -ENODEV);
+	assert_int_equal(vs_tap_read(tap, frame, &drops), -ENODEV);
 	assert_int_equal(vs_tap_write(tap, frame, &drops), -ENODEV);
 	vs_frame_unref(frame);
 	vs_pool_free(pool);
@@ -418,6 +455,7 @@ int main(void)
 		cmocka_unit_test(test_names_in_use),
 		cmocka_unit_test(test_mac_from_key),
 		cmocka_unit_test(test_frames_both_ways),
+		cmocka_unit_test(test_longer_than_the_room),
 		cmocka_unit_test(test_interface_down_is_a_drop),
 		cmocka_unit_test(test_deleted_device),
 	};

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -29,6 +31,8 @@ static struct {
 	char scripts[256]; /* "up:lan down:lan " */
 	int script_error;
 	int tap_error;
+	bool slow;   /* scripts run until end_script() */
+	pid_t child; /* the one that runs */
 } fake;
 
 static int open_null(void)
@@ -68,13 +72,29 @@ static int fake_start_script(struct vs_script *script, const char *tap_name, con
 	size_t used = strlen(fake.scripts);
 
 	(void)tap;
-	(void)script;
-	(void)now;
 	if (fake.script_error)
 		return vs_fault(fault, fake.script_error, "no scripts today");
 	snprintf(fake.scripts + used, sizeof(fake.scripts) - used, "%s:%s ", event == VS_SCRIPT_UP ? "up" : "down",
 		 tap_name);
+	if (!fake.slow)
+		return 0;
+	fake.child = fork();
+	assert_true(fake.child >= 0);
+	while (fake.child == 0)
+		pause();
+	script->pid = fake.child;
+	script->deadline = vs_time_add(now, VS_SCRIPT_TIMEOUT);
+	strcpy(script->path, "/etc/slow");
 	return 0;
+}
+
+/* Ends the script that runs; it is there for the broker to reap when this returns. */
+static void end_script(void)
+{
+	siginfo_t info;
+
+	assert_int_equal(kill(fake.child, SIGKILL), 0);
+	assert_int_equal(waitid(P_PID, (id_t)fake.child, &info, WEXITED | WNOWAIT), 0);
 }
 
 static const struct vs_broker_ops fake_ops = {
@@ -126,7 +146,8 @@ static void fill_grants(struct vs_grants *grants)
 	grants->log_max_days = 7;
 }
 
-/* The configuration's language: "bad" is refused, "full" is out of memory, anything else names one TAP. */
+/* The configuration's language: "bad" is refused, "full" is out of memory, anything else names one TAP, of
+ * the device that follows a "=", else tap9. */
 static int fake_grant(void *arg, const char *text, size_t len, struct vs_grants *grants)
 {
 	assert_ptr_equal(arg, &fake);
@@ -136,7 +157,7 @@ static int fake_grant(void *arg, const char *text, size_t len, struct vs_grants 
 		return -EINVAL;
 	if (strcmp(text, "full") == 0)
 		return -ENOMEM;
-	add_tap(grants, text, "tap9", false);
+	add_tap(grants, text, text[0] == '=' ? text + 1 : "tap9", false);
 	return 0;
 }
 
@@ -294,6 +315,33 @@ static void test_scripts_come_in_pairs(void **state)
 	assert_string_equal(fake.scripts, "up:lan down:lan ");
 	vs_broker_tick(broker, NOW + 1);
 	assert_int_equal(tap_call(VS_BROKER_CLOSE_TAP, "lan"), -ENOENT);
+}
+
+/* Nobody waits for a slow script: the request is refused at once, for as long as the name or the device is in use. */
+static void test_open_while_a_script_runs(void **state)
+{
+	struct vs_broker_request request = about(VS_BROKER_READ_FILE, config_path);
+
+	(void)state;
+	assert_int_equal(tap_call(VS_BROKER_OPEN_TAP, "lan"), 0);
+	assert_int_equal(tap_call(VS_BROKER_TAP_UP, "lan"), 0);
+	fake.slow = true;
+	assert_int_equal(tap_call(VS_BROKER_CLOSE_TAP, "lan"), 0);
+	assert_int_equal(tap_call(VS_BROKER_OPEN_TAP, "lan"), -EAGAIN);
+	assert_string_equal(reply.fault.text, "TAP 'lan': script /etc/slow of device 'tap0' is still running");
+	assert_int_equal(tap_call(VS_BROKER_TAP_UP, "lan"), -ENOENT);
+	assert_int_equal(tap_call(VS_BROKER_OPEN_TAP, "guest"), 0); /* others do not mind */
+	write_file(config_path, "lan"); /* now on another device */
+	assert_int_equal(ask_and_close(&request), 0);
+	assert_int_equal(tap_call(VS_BROKER_OPEN_TAP, "lan"), -EAGAIN);
+	write_file(config_path, "=tap0"); /* another section on the same device */
+	assert_int_equal(ask_and_close(&request), 0);
+	assert_int_equal(tap_call(VS_BROKER_OPEN_TAP, "=tap0"), -EAGAIN);
+	end_script();
+	assert_int_equal(tap_call(VS_BROKER_OPEN_TAP, "=tap0"), 0);
+	assert_string_equal(fake.opened, "tap0");
+	assert_string_equal(fake.scripts, "up:lan down:lan ");
+	assert_int_equal(fake.taps, 3);
 }
 
 static void test_no_script_no_error(void **state)
@@ -588,6 +636,7 @@ int main(void)
 		TEST(test_tap_by_name_only),
 		TEST(test_tap_that_fails_is_not_open),
 		TEST(test_scripts_come_in_pairs),
+		TEST(test_open_while_a_script_runs),
 		TEST(test_no_script_no_error),
 		TEST(test_script_that_fails),
 		TEST(test_shutdown_runs_what_is_owed),

@@ -1,9 +1,12 @@
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -107,10 +110,49 @@ static void test_lines(void **state)
 	}
 }
 
+/* In a process that lacks some of the standard descriptors: bits of what is wrong after they were opened. */
+static int open_missing(unsigned missing)
+{
+	int wrong = 0;
+
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (missing & 1u << fd)
+			close(fd);
+	vs_cli_open_standard();
+	int next = open("/dev/null", O_RDONLY);
+	if (next <= STDERR_FILENO)
+		wrong |= 1;
+	/* What is written to a standard output that was closed is an error still. */
+	if ((fcntl(STDOUT_FILENO, F_GETFL) & O_ACCMODE) == O_RDONLY && !(missing & 1u << STDOUT_FILENO))
+		wrong |= 2;
+	if (missing & 1u << STDOUT_FILENO && write(STDOUT_FILENO, "x", 1) >= 0)
+		wrong |= 4;
+	if (missing & 1u << STDERR_FILENO && write(STDERR_FILENO, "x", 1) != 1)
+		wrong |= 8;
+	return wrong;
+}
+
+static void test_standard_descriptors(void **state)
+{
+	int status;
+	(void)state;
+
+	for (unsigned missing = 0; missing < 8; missing++) {
+		pid_t pid = fork();
+		assert_true(pid >= 0);
+		if (pid == 0)
+			_exit(open_missing(missing));
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFEXITED(status));
+		assert_int_equal(WEXITSTATUS(status), 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_standard_descriptors),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

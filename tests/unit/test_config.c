@@ -52,6 +52,9 @@ struct wrong {
 	const char *text, *said;
 };
 
+#define SECRET_LINE "f.ini:2: expected 'key = value' or '[section]'\n"
+#define TOO_MANY_ADDRESSES "f.ini: bind_addr: expected one IPv4 and one IPv6 address at most\n"
+
 static const struct wrong server_cases[] = {
 	{ COMMON, "" },
 	{ "\xef\xbb\xbf" COMMON, "" },
@@ -96,6 +99,18 @@ static const struct wrong server_cases[] = {
 	{ COMMON "[tap a] b\n", "f.ini:3: expected [section] or [section NAME]\n" },
 	{ COMMON "[]\n", "f.ini:3: expected [section] or [section NAME]\n" },
 	{ COMMON "bind_port 7\n", "f.ini:3: expected 'key = value' or '[section]'\n" },
+	{ COMMON "bind port = 7\n", "f.ini:3: expected 'key = value' or '[section]'\n" },
+	/* Without its '=', the line of a key is split at the one that ends base64: it must not be shown. */
+	{ "[common]\nprivate_key " PRIVATE "\n", SECRET_LINE },
+	{ "[common]\nprivate_key\t" PRIVATE "\n", SECRET_LINE },
+	{ "[common]\nprivate_key" PRIVATE "\n", SECRET_LINE },
+	{ "[common]\n" PRIVATE "\n", SECRET_LINE },
+	{ PRIVATE "\n" COMMON, "f.ini:1: expected 'key = value' or '[section]'\n" },
+	{ COMMON "[port a]\npublic_key = " KEY_A "\npreshared_key " PRIVATE "\n",
+	  "f.ini:5: expected 'key = value' or '[section]'\n" },
+	{ COMMON "bind_addr = ::1, 192.0.2.1\n", "" },
+	{ COMMON "bind_addr = ::1\nbind_addr = 192.0.2.1, 192.0.2.2\n", TOO_MANY_ADDRESSES },
+	{ COMMON "bind_addr = ::1, ::2, 192.0.2.1\n", TOO_MANY_ADDRESSES },
 	{ COMMON "= 7\n", "f.ini:3: expected a key before '=' or ':'\n" },
 	{ COMMON "::2\n", "f.ini:3: expected a key before '=' or ':'\n" },
 	/* A continuation line, which inih alone would take for more of the value above. */

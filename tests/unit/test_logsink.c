@@ -145,7 +145,23 @@ static void test_refusals(void **state)
 	assert_int_equal(vs_log_file_open(link, 3), -ELOOP);
 	assert_int_equal(vs_log_file_open("/nonexistent/log", 3), -ENOENT);
 	strcpy(fx->config.file, "/nonexistent/log");
+	assert_string_equal(vs_logsink_target(&fx->config), "/nonexistent/log");
 	assert_int_equal(vs_logsink_open(&fx->config, "test", &vs_log_opener_direct), -ENOENT);
+}
+
+static void test_target(void **state)
+{
+	static const char *const targets[] = {
+		[VS_LOG_CONSOLE] = "standard error",
+		[VS_LOG_SYSLOG] = "/dev/log",
+		[VS_LOG_JOURNAL] = "/run/systemd/journal/socket",
+	};
+	struct fixture *fx = *state;
+
+	for (int way = VS_LOG_CONSOLE; way <= VS_LOG_JOURNAL; way++) {
+		fx->config.way = way;
+		assert_string_equal(vs_logsink_target(&fx->config), targets[way] ? targets[way] : fx->config.file);
+	}
 }
 
 static int open_given(void *arg, const char *path, unsigned max_days)
@@ -201,6 +217,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_lines),    TEST(test_rotation),  TEST(test_todays_file_goes_on),
 		TEST(test_refusals), TEST(test_full_disk), TEST(test_stuck_reader),
+		TEST(test_target),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -158,29 +158,80 @@ static void test_port_diff(void **state)
 	vs_server_config_fini(&before);
 }
 
-static void test_fixed_change(void **state)
+static void test_fixed_changes(void **state)
 {
 	static const struct {
-		const char *text, *key;
+		const char *text, *keys;
 	} rows[] = {
-		{ COMMON, NULL },
-		{ COMMON "mac_aging = 10s\npublic_addr = x\nlog_level = debug\n", NULL },
-		{ COMMON "bind_port = 7001\n", "bind_port" },
-		{ COMMON "bind_addr = ::1\n", "bind_addr" },
-		{ COMMON "mac_entries = 100\n", "mac_entries" },
-		{ "[common]\nprivate_key = " KEY_A "\n", "private_key" },
+		{ COMMON, "" },
+		{ COMMON "mac_aging = 10s\npublic_addr = x\nlog_level = debug\n", "" },
+		{ COMMON "bind_port = 7001\n", "bind_port " },
+		{ COMMON "bind_addr = ::1\n", "bind_addr " },
+		{ COMMON "mac_entries = 100\nbind_port = 7001\nmac_aging = 10s\nuser = me\n",
+		  "bind_port user mac_entries " },
+		{ "[common]\nprivate_key = " KEY_A "\nbind_port = 7001\n", "bind_port private_key " },
 	};
+	const char *keys[VS_SERVER_FIXED_MAX];
 	struct vs_server_config before, after;
 	(void)state;
 
 	parse_server(&before, COMMON);
 	for (size_t i = 0; i < VS_ARRAY_SIZE(rows); i++) {
+		char text[100] = "";
 		parse_server(&after, rows[i].text);
-		const char *key = vs_server_config_fixed_change(&before, &after);
-		if (rows[i].key)
-			assert_string_equal(key, rows[i].key);
-		else
-			assert_null(key);
+		size_t n = vs_server_config_fixed_changes(&before, &after, keys);
+		for (size_t k = 0; k < n; k++)
+			strcat(strcat(text, keys[k]), " ");
+		assert_string_equal(text, rows[i].keys);
+		vs_server_config_fini(&after);
+	}
+	vs_server_config_fini(&before);
+}
+
+/* What cannot be applied stays as it was, so that each reload until the next start tells of it. */
+static void test_adopt(void **state)
+{
+	const char *keys[VS_SERVER_FIXED_MAX];
+	struct vs_server_config config, fresh;
+	(void)state;
+
+	parse_server(&config, COMMON "[port a]\npublic_key = " KEY_A "\n");
+	for (int i = 0; i < 2; i++) {
+		parse_server(&fresh, COMMON "bind_port = 7001\nmac_aging = 10s\npublic_addr = x\nlog_level = debug\n"
+			     "[port]\nmtu = 1400\n[port b]\npublic_key = " KEY_B "\n[tap lan]\n");
+		assert_int_equal(vs_server_config_fixed_changes(&config, &fresh, keys), 1);
+		vs_server_config_adopt(&config, &fresh);
+		vs_server_config_fini(&fresh);
+		assert_int_equal(config.bind_port, 7000);
+		assert_true(config.mac_aging_usec == 10 * VS_SEC);
+		assert_string_equal(config.public_addr.host, "x");
+		assert_int_equal(config.log.level, VS_LOG_DEBUG);
+		assert_int_equal(config.port_defaults.mtu, 1400);
+		assert_null(vs_server_config_port(&config, "a"));
+		assert_non_null(vs_server_config_port(&config, "b"));
+		assert_non_null(vs_server_config_tap(&config, "lan"));
+	}
+	vs_server_config_fini(&config);
+}
+
+static void test_tap_equal(void **state)
+{
+	static const struct {
+		const char *line;
+		bool equal;
+	} rows[] = {
+		{ "device = lan", true }, { "vlan = 5", true },      { "trunk = 5", true },  { "isolate = yes", true },
+		{ "device = x", false },  { "bridge = br0", false }, { "mtu = 1400", false }, { "down = /bin/x", false },
+	};
+	struct vs_server_config before, after;
+	char text[200];
+	(void)state;
+
+	parse_server(&before, COMMON "[tap lan]\n");
+	for (size_t i = 0; i < VS_ARRAY_SIZE(rows); i++) {
+		snprintf(text, sizeof(text), COMMON "[tap lan]\n%s\n", rows[i].line);
+		parse_server(&after, text);
+		assert_int_equal(vs_server_tap_equal(&before.taps[0], &after.taps[0]), rows[i].equal);
 		vs_server_config_fini(&after);
 	}
 	vs_server_config_fini(&before);
@@ -251,6 +302,8 @@ static void test_document(void **state)
 			for (size_t g = 0; g < VS_SCHEMA_GROUPS_MAX; g++) {
 				const struct vs_schema_group *group = &schemas[i]->sections[s].groups[g];
 				for (size_t k = 0; k < group->n; k++) {
+					/* A longer one would be taken for a secret. */
+					assert_in_range(strlen(group->keys[k].name), 1, VS_CONFIG_KEY_MAX);
 					snprintf(row, sizeof(row), "\n| `%s` | ", group->keys[k].name);
 					assert_non_null(strstr(text, row));
 					assert_non_null(group->keys[k].help);
@@ -272,7 +325,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_server_defaults), cmocka_unit_test(test_port_defaults),
 		cmocka_unit_test(test_server_tap),      cmocka_unit_test(test_port_diff),
-		cmocka_unit_test(test_fixed_change),    cmocka_unit_test(test_too_many_taps),
+		cmocka_unit_test(test_fixed_changes),   cmocka_unit_test(test_adopt),
+		cmocka_unit_test(test_tap_equal),       cmocka_unit_test(test_too_many_taps),
 		cmocka_unit_test(test_client),          cmocka_unit_test(test_document),
 	};
 	return cmocka_run_group_tests(tests, setup, NULL);
