@@ -194,7 +194,7 @@ static int open_worker(struct server *server)
 	return -ENOMEM;
 }
 
-void server_open_log(struct server *server, const struct vs_log_config *config)
+static void open_log(struct server *server, const struct vs_log_config *config)
 {
 	struct vs_log_opener opener = vs_broker_log_opener(server->broker);
 	int err = vs_logsink_open(config, "vswitchs", &opener);
@@ -247,7 +247,7 @@ static int open_all(struct context *context)
 	context->signals = vs_signals_new(server->loop, numbers, VS_ARRAY_SIZE(numbers), on_signal, context);
 	if (!context->signals)
 		return failed("signals", -errno);
-	server_open_log(server, &server->config.log);
+	open_log(server, &server->config.log);
 	if ((err = vs_timer_init(&context->watchdog, server->loop, on_watchdog, context)) < 0)
 		return failed("watchdog", err);
 	context->has_watchdog = true;

@@ -141,11 +141,6 @@ void server_handshake(void *arg, const uint8_t *datagram, size_t len, const stru
  * which the next reload tries again; in "restart" the keys that count from the next start only. */
 json_t *server_reload(struct server *server);
 
-/* --- server.c ------------------------------------------------------------------------------------------------------- */
-
-/* Opens the log as configured; if that fails the one before goes on, and says why. */
-void server_open_log(struct server *server, const struct vs_log_config *config);
-
 /* --- status.c ------------------------------------------------------------------------------------------------------- */
 
 json_t *server_control(json_t *request, void *arg);

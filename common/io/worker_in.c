@@ -1,0 +1,185 @@
+/* In: frames from TAPs and from the carrier's datagrams, through the bridge, to the ports that they leave by. */
+#include "io/worker.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "io/tap.h"
+#include "io/tap_super.h"
+#include "io/worker_state.h"
+#include "switch/gso.h"
+
+/* Frames taken from a TAP in one go: more than it holds (VS_TAP_QUEUE_LEN), so that frames wait in our queue, which knows
+ * flows and their delay, and not in the kernel's, which does not. */
+#define TAP_BATCH 128
+
+/* The same in bytes, for super-frames. */
+#define TAP_BATCH_BYTES (512u << 10)
+
+/* --- Through the bridge --- */
+
+/* -EINVAL: a super-frame that this device does not take. That the device is gone shows when it is read. */
+static int write_tap(struct vs_wport *port, const struct vs_frame *frame)
+{
+	if (port->super)
+		return vs_tap_super_write(port->fd, frame, &port->worker->drops);
+	return frame->super ? -EINVAL : vs_tap_write(port->fd, frame, &port->worker->drops);
+}
+
+static void send_link(struct vs_wport *port, struct vs_frame *frame, uint64_t now)
+{
+	vs_link_send(port->link, frame, now);
+	vs_wport_touch(port);
+}
+
+/* For a port that does not take a super-frame: as the frames that it stands for. */
+static void deliver_segments(struct vs_wport *port, struct vs_frame *super, uint64_t now)
+{
+	struct vs_worker *worker = port->worker;
+	struct vs_frame *frame;
+	if (vs_gso_segment(super, VS_ETH_FRAME_MAX, &worker->segments) < 0)
+		vs_drop(&worker->drops, VS_DROP_NO_BUFFER);
+	vs_frame_unref(super);
+	while ((frame = vs_frame_list_pop(&worker->segments))) {
+		if (port->link) {
+			send_link(port, frame, now);
+			continue;
+		}
+		int err = write_tap(port, frame);
+		(void)err;
+		vs_frame_unref(frame);
+	}
+}
+
+/* Sends a frame out of a port; takes over the reference. */
+static void deliver(struct vs_wport *port, struct vs_frame *frame, uint64_t now)
+{
+	if (port->link) {
+		if (!frame->super || vs_link_takes_supers(port->link))
+			send_link(port, frame, now);
+		else
+			deliver_segments(port, frame, now);
+	} else if (write_tap(port, frame) == -EINVAL) {
+		deliver_segments(port, frame, now);
+	} else {
+		vs_frame_unref(frame);
+	}
+}
+
+static void forward(struct vs_wport *from, struct vs_frame *frame, uint64_t now)
+{
+	struct vs_worker *worker = from->worker;
+	struct vs_egress *egress = &worker->egress;
+	vs_bridge_input(worker->bridge, from->id, frame, now, egress);
+	for (uint32_t i = 0; i < egress->count; i++) {
+		deliver(worker->by_id[egress->ports[i].id], egress->ports[i].frame, now);
+	}
+}
+
+static void forward_arrived(struct vs_wport *from, uint64_t now)
+{
+	struct vs_frame *frame;
+	while ((frame = vs_frame_list_pop(&from->worker->arrived.frames))) {
+		/* The peer's word is checked before the kernel, or anybody else, acts on it. */
+		if (frame->super && !vs_gso_sanitize(frame)) {
+			vs_drop(&from->worker->drops, VS_DROP_BAD_OFFLOAD);
+			vs_frame_unref(frame);
+			continue;
+		}
+		forward(from, frame, now);
+	}
+}
+
+/* --- From the carrier --- */
+
+static void input_data(struct vs_worker *worker, const struct vs_rx_datagram *datagram, const struct vs_path *path,
+		       uint64_t now)
+{
+	struct vs_wport *port = vs_indextable_lookup(worker->indices, vs_get_be24(datagram->data + 1));
+	if (!port) {
+		vs_drop(&worker->drops, VS_DROP_NO_SESSION);
+		return;
+	}
+	vs_link_input(port->link, datagram->data, datagram->len, path, now, &worker->arrived);
+	vs_wport_return_retired(port);
+	vs_wport_touch(port);
+	forward_arrived(port, now);
+}
+
+void vs_worker_on_receive(void *arg, struct vs_carrier *carrier, const struct vs_rx_batch *batch)
+{
+	struct vs_worker *worker = arg;
+	uint64_t now = vs_loop_now(worker->loop);
+	(void)carrier;
+	for (uint32_t i = 0; i < batch->count; i++) {
+		const struct vs_rx_datagram *datagram = &batch->datagrams[i];
+		struct vs_path path = { .peer = *datagram->from, .local = *datagram->local };
+		if (datagram->len < VS_SEAL_HEADER) {
+			vs_drop(&worker->drops, VS_DROP_DATAGRAM_SHORT);
+			continue;
+		}
+		switch (datagram->data[0]) {
+		case VS_TYPE_DATA:
+			input_data(worker, datagram, &path, now);
+			break;
+		case VS_TYPE_INITIATION:
+		case VS_TYPE_RESPONSE:
+		case VS_TYPE_COOKIE:
+			worker->handler.handshake(worker->handler.arg, datagram->data, datagram->len, &path);
+			break;
+		default:
+			vs_drop(&worker->drops, VS_DROP_DATAGRAM_TYPE);
+		}
+	}
+}
+
+/* --- From a TAP --- */
+
+/* Takes a frame from the device for which there is no buffer, or the loop would spin on a readable descriptor. */
+static void discard_frame(struct vs_worker *worker, int fd)
+{
+	uint8_t byte;
+	vs_drop(&worker->drops, VS_DROP_NO_BUFFER);
+	if (read(fd, &byte, sizeof(byte)) < 0)
+		return;
+}
+
+/* The next complete frame of a TAP without offloads; as vs_tap_super_read(). */
+static struct vs_frame *read_plain(struct vs_wport *port, int *error)
+{
+	struct vs_frame *frame = vs_frame_new(port->worker->pool, port->frame_max + 1);
+	if (!frame) {
+		discard_frame(port->worker, port->fd);
+		*error = -ENOBUFS;
+		return NULL;
+	}
+	*error = vs_tap_read(port->fd, frame, &port->worker->drops);
+	if (*error == 0)
+		return frame;
+	vs_frame_unref(frame);
+	return NULL;
+}
+
+void vs_worker_on_tap(void *arg, int fd, unsigned events)
+{
+	struct vs_wport *port = arg;
+	struct vs_worker *worker = port->worker;
+	uint64_t now = vs_loop_now(worker->loop);
+	size_t bytes = 0;
+	(void)events;
+	for (int i = 0; i < TAP_BATCH && bytes < TAP_BATCH_BYTES; i++) {
+		int err;
+		struct vs_frame *frame =
+			port->super ? vs_tap_super_read(fd, worker->pool, worker->spill, &worker->drops, &err)
+				    : read_plain(port, &err);
+		if (frame) {
+			bytes += frame->len;
+			forward(port, frame, now);
+		} else if (err != -ENOBUFS && err != -EMSGSIZE) {
+			if (err != -EAGAIN)
+				worker->handler.tap_gone(worker->handler.arg, port, -err);
+			return;
+		}
+	}
+}
