@@ -19,7 +19,7 @@ VS_PRINTF(1, 2) _Noreturn static void skip(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	printf("SKIP: ");
+	printf("1..0 # SKIP ");
 	vprintf(fmt, ap);
 	printf("\n");
 	va_end(ap);

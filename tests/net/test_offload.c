@@ -2,6 +2,7 @@
 #include "io/offload.h"
 
 #include <errno.h>
+#include <netdb.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -174,7 +175,12 @@ static void test_numeric_addresses(void **state)
 
 static void test_local_name(void **state)
 {
+	struct addrinfo *known;
 	(void)state;
+	/* The name is in /etc/hosts, if there is such a file. */
+	if (getaddrinfo("localhost", NULL, NULL, &known) != 0)
+		skip();
+	freeaddrinfo(known);
 	look_up("localhost");
 	assert_string_equal(found_error, "");
 	assert_true(found_count >= 1);
