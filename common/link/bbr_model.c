@@ -42,6 +42,14 @@ static void update_bandwidth(struct vs_bbr_model *m, const struct vs_rate_sample
 		vs_minmax_max(&m->bandwidth, BANDWIDTH_ROUNDS, m->round, sample->rate);
 }
 
+static void update_jitter(struct vs_bbr_model *m, uint64_t rtt, uint64_t srtt)
+{
+	if (rtt == 0)
+		return;
+	uint64_t deviation = rtt > srtt ? rtt - srtt : srtt - rtt;
+	m->jitter_usec = (7 * m->jitter_usec + deviation) / 8;
+}
+
 static void update_min_rtt(struct vs_bbr_model *m, uint64_t now, uint64_t rtt)
 {
 	if (rtt == 0)
@@ -78,6 +86,7 @@ bool vs_bbr_model_ack(struct vs_bbr_model *m, uint64_t now, const struct vs_cong
 
 	update_bandwidth(m, sample);
 	update_min_rtt(m, now, ack->rtt_usec);
+	update_jitter(m, ack->rtt_usec, ack->srtt_usec);
 	update_extra_acked(m, now, sample->acked, window);
 	vs_loss_probe_settle(&m->loss, now, 2 * ack->srtt_usec, m->datagram,
 			     vs_bbr_model_is_delayed(m, ack->srtt_usec));
@@ -148,7 +157,8 @@ uint64_t vs_bbr_model_phase(const struct vs_bbr_model *m)
 
 bool vs_bbr_model_is_delayed(const struct vs_bbr_model *m, uint64_t rtt_usec)
 {
-	return rtt_usec > m->min_rtt_usec + m->min_rtt_usec / 4 + 2 * VS_MSEC;
+	/* A queue delays steadily; what comes and goes from one sample to the next is the path's own jitter. */
+	return rtt_usec > m->min_rtt_usec + m->min_rtt_usec / 4 + 2 * VS_MSEC + 3 * m->jitter_usec;
 }
 
 bool vs_bbr_model_round_delayed(const struct vs_bbr_model *m)

@@ -26,6 +26,7 @@ struct vs_bbr_model {
 	uint64_t round_since_usec;
 	uint64_t round_best;         /* greatest delivery rate seen in it */
 	uint64_t round_min_rtt_usec; /* UINT64_MAX: no sample */
+	uint64_t jitter_usec;        /* mean deviation of samples from the smoothed round-trip time */
 
 	/* Watching for a standing queue. */
 	uint64_t queue_since_usec;

@@ -211,6 +211,24 @@ static void test_bbr_holds_the_line_under_random_loss(void **state)
 	}
 }
 
+/* Jitter looks like delay, and beside it random loss looks like a full queue: neither says anything about the rate. */
+static void test_bbr_holds_a_slow_line_under_loss_and_jitter(void **state)
+{
+	struct path_config config = { .rate = MBIT(1), .rtt_usec = 20000, .queue_bytes = KIB(64), .loss = .25,
+				      .jitter_usec = 16000 };
+	struct path p;
+
+	(void)state;
+	path_init(&p, &config);
+	path_add(&p, VS_CONGESTION_BBR, 0);
+	settle(&p, 10 * VS_SEC);
+	path_run(&p, 20 * VS_SEC);
+	unsigned got = share(&p, 0, 20 * VS_SEC);
+	path_fini(&p);
+	if (got < 700)
+		fail_msg("%u/1000", got);
+}
+
 /* A token bucket loses what is above its rate and delays nothing: it must be met, not fought. */
 static void test_bbr_yields_to_a_policer(void **state)
 {
@@ -490,6 +508,7 @@ int main(void)
 		cmocka_unit_test(test_reports_tell_random_loss_from_ours),
 		cmocka_unit_test(test_bbr_fills_the_line_without_a_queue),
 		cmocka_unit_test(test_bbr_holds_the_line_under_random_loss),
+		cmocka_unit_test(test_bbr_holds_a_slow_line_under_loss_and_jitter),
 		cmocka_unit_test(test_bbr_yields_to_a_policer),
 		cmocka_unit_test(test_bbr_startup),
 		cmocka_unit_test(test_bbr_follows_the_rate),
