@@ -62,7 +62,7 @@ struct client {
 	struct vs_drops handshake_drops;
 };
 
-/* --- dial.c --------------------------------------------------------------------------------------------------------- */
+/* --- dial.c ------------------------------------------------------------------------------------------------------- */
 
 /* 0 or -errno, logged. */
 int client_dial_init(struct client *client) VS_MUST_CHECK;
@@ -75,7 +75,7 @@ void client_handshake(void *arg, const uint8_t *datagram, size_t len, const stru
 void client_link_events(void *arg, struct vs_wport *port, unsigned events);
 void client_carrier_error(void *arg, const struct vs_carrier_error *error);
 
-/* --- client.c ------------------------------------------------------------------------------------------------------- */
+/* --- client.c ----------------------------------------------------------------------------------------------------- */
 
 /* Frames flow, or flow no more: tells systemd and the log. */
 void client_set_up(struct client *client, bool up);

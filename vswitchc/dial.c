@@ -64,7 +64,8 @@ static void check_route(struct client *client, const struct vs_addr *to, uint64_
 	if (now < client->route_checked_usec + ROUTE_INTERVAL)
 		return;
 	client->route_checked_usec = now;
-	if (vs_netif_path_to(client->netif, to, client->config.fwmark, client->config.bind_interface, &path, &fault) < 0)
+	if (vs_netif_path_to(client->netif, to, client->config.fwmark, client->config.bind_interface, &path,
+			     &fault) < 0)
 		return;
 	bool through = strcmp(path.interface, client->config.tap.device) == 0;
 	if (through && !client->through_tap) {
@@ -132,7 +133,8 @@ static void attempt(struct client *client, const struct vs_addr *to, uint64_t no
 	}
 	task->path.peer = client->target = *to;
 	vs_random(random, sizeof(random));
-	if (vs_initiator_output(client->initiator, now, vs_unix_usec(), client->pending_index, random, &task->handshake)) {
+	if (vs_initiator_output(client->initiator, now, vs_unix_usec(), client->pending_index, random,
+				&task->handshake)) {
 		vs_debug("dialling %s", vs_addr_format(to, text));
 		submit(task);
 	} else {

@@ -87,7 +87,7 @@ struct server {
 	uint64_t accepted;
 };
 
-/* --- members.c ------------------------------------------------------------------------------------------------------ */
+/* --- members.c ---------------------------------------------------------------------------------------------------- */
 
 /* 0 or -errno, logged. */
 int server_add_member(struct server *server, const struct vs_server_port_config *config) VS_MUST_CHECK;
@@ -113,7 +113,7 @@ bool server_kick_port(struct server *server, const char *port_name, uint8_t reas
 
 void server_link_events(void *arg, struct vs_wport *port, unsigned events);
 
-/* --- taps.c --------------------------------------------------------------------------------------------------------- */
+/* --- taps.c ------------------------------------------------------------------------------------------------------- */
 
 /* Adds a TAP and opens it, as server_open_tap(). -ENOMEM: there is none; else it is there, with or without a device. */
 int server_add_tap(struct server *server, const struct vs_server_tap_config *config) VS_MUST_CHECK;
@@ -129,19 +129,19 @@ void server_tap_gone(void *arg, struct vs_wport *port, int error);
 /* At the end of the program; what the broker holds of the TAPs it cleans up by itself. */
 void server_free_taps(struct server *server);
 
-/* --- accept.c ------------------------------------------------------------------------------------------------------- */
+/* --- accept.c ----------------------------------------------------------------------------------------------------- */
 
 void server_handshake(void *arg, const uint8_t *datagram, size_t len, const struct vs_path *path);
 
-/* --- reload.c ------------------------------------------------------------------------------------------------------- */
+/* --- reload.c ----------------------------------------------------------------------------------------------------- */
 
 /* Reads the configuration again and applies it. The reply to the control request `reload`: an error if the file is not
  * in order, and then nothing has changed; else names of ports and TAPs in "added", "changed" and "removed"; in
- * "pending", of TAPs that wait for a script of the device before; in "failed" {"name", "why"} of what could not be done,
- * which the next reload tries again; in "restart" the keys that count from the next start only. */
+ * "pending", of TAPs that wait for a script of the device before; in "failed" {"name", "why"} of what could not be
+ * done, which the next reload tries again; in "restart" the keys that count from the next start only. */
 json_t *server_reload(struct server *server);
 
-/* --- status.c ------------------------------------------------------------------------------------------------------- */
+/* --- status.c ----------------------------------------------------------------------------------------------------- */
 
 json_t *server_control(json_t *request, void *arg);
 

@@ -14,7 +14,8 @@ static json_t *drops_json(const struct vs_drops *drops)
 	json_t *object = json_object();
 	for (int i = 0; i < VS_DROP_COUNT; i++)
 		if (drops->count[i])
-			json_object_set_new(object, vs_drop_name((enum vs_drop)i), json_integer((json_int_t)drops->count[i]));
+			json_object_set_new(object, vs_drop_name((enum vs_drop)i),
+					    json_integer((json_int_t)drops->count[i]));
 	return object;
 }
 

@@ -66,7 +66,8 @@ void vs_pool_trim(struct vs_pool *pool);
  * NULL: the pool's maximum is reached, memory is out, or len > VS_FRAME_MAX. */
 struct vs_frame *vs_frame_new(struct vs_pool *pool, size_t len) VS_MUST_CHECK;
 
-/* A private copy (one reference, same pool, same contents, headroom and metadata) of a frame; NULL as vs_frame_new(). */
+/* A private copy (one reference, same pool, same contents, headroom and metadata) of a frame; NULL as
+ * vs_frame_new(). */
 struct vs_frame *vs_frame_copy(const struct vs_frame *frame) VS_MUST_CHECK;
 
 static inline struct vs_frame *vs_frame_ref(struct vs_frame *frame)

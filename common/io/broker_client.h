@@ -1,7 +1,7 @@
 /* The network process's end of the broker: calls that wait for the broker's answer. They are for starting, reloading
  * and reconnecting; most take microseconds, vs_broker_bind_udp() up to half a second if the address is taken; none
- * waits for a script. May be called from several threads. Every error comes with a text for people; -EPIPE: the broker is
- * gone, and so is this process in a moment. */
+ * waits for a script. May be called from several threads. Every error comes with a text for people; -EPIPE: the broker
+ * is gone, and so is this process in a moment. */
 #ifndef VS_IO_BROKER_CLIENT_H
 #define VS_IO_BROKER_CLIENT_H
 

@@ -1,9 +1,9 @@
-/* Super-frames of a TAP device that was opened with offloads: the kernel hands over TCP (and UDP) data in pieces of up to
- * 64 KiB that are still to be segmented and checksummed, and takes such pieces back, each described by a virtio-net
+/* Super-frames of a TAP device that was opened with offloads: the kernel hands over TCP (and UDP) data in pieces of up
+ * to 64 KiB that are still to be segmented and checksummed, and takes such pieces back, each described by a virtio-net
  * header (base/frame.h). One system call and one lookup in the switch then move what would be 44 frames.
  *
- * A frame that is none of these is complete when it leaves this room: a checksum that the kernel has left undone is done
- * here, so that nobody else has to know (some DHCP clients refuse packets without one). */
+ * A frame that is none of these is complete when it leaves this room: a checksum that the kernel has left undone is
+ * done here, so that nobody else has to know (some DHCP clients refuse packets without one). */
 #ifndef VS_IO_TAP_SUPER_H
 #define VS_IO_TAP_SUPER_H
 
@@ -17,13 +17,13 @@
 /* Whether a TAP's descriptor speaks with virtio-net headers. */
 bool vs_tap_has_super(int fd);
 
-/* Reads the next frame into a frame of the pool. `spill` is scratch space of VS_FRAME_MAX bytes, since a frame's size is
- * known only when it has been read. NULL with *error: -EAGAIN: none waiting; -ENOBUFS: one was lost for want of a buffer
- * or for a header that makes no sense (counted in `drops`), go on; -ENODEV: the device is gone; -errno. */
+/* Reads the next frame into a frame of the pool. `spill` is scratch space of VS_FRAME_MAX bytes, since a frame's size
+ * is known only when it has been read. NULL with *error: -EAGAIN: none waiting; -ENOBUFS: one was lost for want of a
+ * buffer or for a header that makes no sense (counted in `drops`), go on; -ENODEV: the device is gone; -errno. */
 struct vs_frame *vs_tap_super_read(int fd, struct vs_pool *pool, uint8_t *spill, struct vs_drops *drops, int *error);
 
-/* Hands a frame to the kernel; the reference stays the caller's. 0 (written or dropped and counted); -EINVAL: the kernel
- * does not take this kind of super-frame, which is to be segmented first; -ENODEV. */
+/* Hands a frame to the kernel; the reference stays the caller's. 0 (written or dropped and counted); -EINVAL: the
+ * kernel does not take this kind of super-frame, which is to be segmented first; -ENODEV. */
 int vs_tap_super_write(int fd, const struct vs_frame *frame, struct vs_drops *drops) VS_MUST_CHECK;
 
 #endif

@@ -11,8 +11,8 @@
 #include "io/worker_state.h"
 #include "switch/gso.h"
 
-/* Frames that one datagram can complete: a window of segments, each full of the smallest frames, is an upper bound; what
- * goes beyond is dropped and counted. */
+/* Frames that one datagram can complete: a window of segments, each full of the smallest frames, is an upper bound;
+ * what goes beyond is dropped and counted. */
 #define ARRIVED_MAX 65536
 #define ARRIVED_CONTROL_MAX 64
 

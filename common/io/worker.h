@@ -2,9 +2,9 @@
  * of a worker share its carrier. Both programs are a worker plus what decides who may connect: the server answers
  * handshakes, the client makes them.
  *
- * One turn of the loop: datagrams and TAP frames that have come are taken in batches; each frame goes through the bridge
- * at once and into the output links' queues or out of a TAP; at the end of the turn every link that was touched writes
- * its datagrams into the transmit batch, which is then flushed. Nothing is sent per packet.
+ * One turn of the loop: datagrams and TAP frames that have come are taken in batches; each frame goes through the
+ * bridge at once and into the output links' queues or out of a TAP; at the end of the turn every link that was touched
+ * writes its datagrams into the transmit batch, which is then flushed. Nothing is sent per packet.
  *
  * Everything belongs to the loop's thread. */
 #ifndef VS_IO_WORKER_H
@@ -56,7 +56,7 @@ int vs_worker_open_udp(struct vs_worker *worker, int fd4, int fd6, bool errors) 
 /* Sends a handshake datagram. */
 void vs_worker_send_raw(struct vs_worker *worker, const uint8_t *datagram, size_t len, const struct vs_path *path);
 
-/* --- Ports ---------------------------------------------------------------------------------------------------------- */
+/* --- Ports -------------------------------------------------------------------------------------------------------- */
 
 /* Adds a TAP whose non-blocking descriptor passes to the worker, also where it fails; it is up at once.
  * 0, or as vs_bridge_port_add(). */
@@ -91,7 +91,7 @@ void vs_wport_flush(struct vs_wport *port);
 /* The link has been touched from outside (path, close): it is to be served at the end of this turn. */
 void vs_wport_touch(struct vs_wport *port);
 
-/* --- Numbers -------------------------------------------------------------------------------------------------------- */
+/* --- Numbers ------------------------------------------------------------------------------------------------------ */
 
 struct vs_worker_stats {
 	struct vs_pool_stats pool;

@@ -10,8 +10,8 @@
 #include "io/worker_state.h"
 #include "switch/gso.h"
 
-/* Frames taken from a TAP in one go: more than it holds (VS_TAP_QUEUE_LEN), so that frames wait in our queue, which knows
- * flows and their delay, and not in the kernel's, which does not. */
+/* Frames taken from a TAP in one go: more than it holds (VS_TAP_QUEUE_LEN), so that frames wait in our queue, which
+ * knows flows and their delay, and not in the kernel's, which does not. */
 #define TAP_BATCH 128
 
 /* The same in bytes, for super-frames. */

@@ -1,5 +1,5 @@
-/* State of a worker, shared by the files that implement it: worker.c (life, ports), worker_in.c (from TAPs and the carrier
- * through the bridge) and worker_out.c (from the links to the carrier). Nobody else includes this. */
+/* State of a worker, shared by the files that implement it: worker.c (life, ports), worker_in.c (from TAPs and the
+ * carrier through the bridge) and worker_out.c (from the links to the carrier). Nobody else includes this. */
 #ifndef VS_IO_WORKER_STATE_H
 #define VS_IO_WORKER_STATE_H
 

@@ -167,9 +167,9 @@ static void input_rtt(struct vs_arq_tx *tx, uint32_t ts, uint32_t delay, uint64_
 
 /* The segment that the ACK echoes says when it was sent and, less the peer's delay, how long it took. If one sent later
  * had been acknowledged before, it was overtaken on the way. Only the echo is evidence: what una and the bitmap tell
- * late may have arrived in time and its own ACK been lost. A segment that the peer has told us of before counts as well:
- * that copy is the original, which came after a retransmission that should not have been (as with a DSACK, RFC 8985,
- * section 6.2, step 4). */
+ * late may have arrived in time and its own ACK been lost. A segment that the peer has told us of before counts as
+ * well: that copy is the original, which came after a retransmission that should not have been (as with a DSACK, RFC
+ * 8985, section 6.2, step 4). */
 static void learn_reordering(struct vs_arq_tx *tx, const struct vs_segment *seg, uint64_t now)
 {
 	if (seg->len < VS_ACK_DELAY_SIZE)

@@ -25,8 +25,8 @@
  *  - User space. Both ends run when the scheduler lets them: on a LAN with min_rtt = 100 us, acknowledgements come in
  *    lumps of up to a millisecond. The window allows for that (WINDOW_SLACK), or for what aggregation is measured
  *    (extra_acked) where that is more and min_rtt is over LAN_RTT: on a LAN, lumps are our own doing, and allowing
- *    for all of what is measured would let them grow into a queue of milliseconds. A round or a phase lasts at least 4 ms, so that the memory of ten rounds
- *    is longer than one hiccup.
+ *    for all of what is measured would let them grow into a queue of milliseconds. A round or a phase lasts at least 4
+ *    ms, so that the memory of ten rounds is longer than one hiccup.
  *
  *  - PROBE_RTT keeps half a window for 100 ms or a round trip, every 10 s or 64 round trips, whichever is longer, so
  *    it costs under 1 % of the throughput. It is not needed where samples near min_rtt came by themselves (the

@@ -1,9 +1,9 @@
 /* The client's side of the handshake: a state machine that makes attempts until one is answered.
  *
  * It is asked for a handshake with vs_initiator_start() (first connection, rekeying, liveness lost), makes an attempt
- * at once and then after 0.35, 0.7, 1.4, 1.4, ... seconds, each up to a fifth longer at random, for ever. Each attempt has a
- * new ephemeral key and timestamp, and only the newest one's response is taken. When that has been read the caller
- * gets the session's keys, and the machine is idle again. Nothing here touches a session that is running.
+ * at once and then after 0.35, 0.7, 1.4, 1.4, ... seconds, each up to a fifth longer at random, for ever. Each attempt
+ * has a new ephemeral key and timestamp, and only the newest one's response is taken. When that has been read the
+ * caller gets the session's keys, and the machine is idle again. Nothing here touches a session that is running.
  *
  * Diffie-Hellman is left to jobs (link/handshake.h). At most one is outstanding, and each that was handed out must
  * come back through vs_initiator_done(), unless the initiator is freed first. */

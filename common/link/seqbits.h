@@ -1,5 +1,5 @@
-/* A set of sequence numbers within a window, as a ring of bits: bit (sn % size). Both halves of the ARQ keep one a lane,
- * so that an ACK's bitmap is written and compared in words of 64. */
+/* A set of sequence numbers within a window, as a ring of bits: bit (sn % size). Both halves of the ARQ keep one a
+ * lane, so that an ACK's bitmap is written and compared in words of 64. */
 #ifndef VS_LINK_SEQBITS_H
 #define VS_LINK_SEQBITS_H
 

@@ -94,12 +94,12 @@ enum vs_feature {
 #define VS_TLV_HEADER 4
 #define VS_PROGRAM_MAX 47
 
-/* --- Datagram sizes (UDP payload bytes), RFC 8899 ------------------------------------------------------------------ */
+/* --- Datagram sizes (UDP payload bytes), RFC 8899 ----------------------------------------------------------------- */
 
 #define VS_DATAGRAM_BASE 1200 /* works on every path that IPv6 allows */
 #define VS_DATAGRAM_MAX 9152  /* a 9216-byte jumbo MTU less IPv6 and UDP headers, rounded down */
 
-/* --- Frames in a lane ---------------------------------------------------------------------------------------------- */
+/* --- Frames in a lane --------------------------------------------------------------------------------------------- */
 
 #define VS_FLAG_FRAME 0xBCBC   /* flag:16 length:16 | Ethernet frame */
 #define VS_FLAG_SUPER 0xBCBD   /* flag:16 length:32 | virtio-net header:10 | super-frame; where agreed */
@@ -125,7 +125,7 @@ enum vs_close_reason {
 	VS_CLOSE_ERROR = 5,    /* the peer sent what it may not */
 };
 
-/* --- KCP segment: conv:32 cmd:8 frg:8 wnd:16 ts:32 sn:32 una:32 len:32, little-endian ------------------------------ */
+/* --- KCP segment: conv:32 cmd:8 frg:8 wnd:16 ts:32 sn:32 una:32 len:32, little-endian ----------------------------- */
 
 #define VS_SEGMENT_HEADER 24
 
@@ -151,7 +151,7 @@ enum vs_cmd {
 #define VS_ACK_DELAY_NONE UINT32_MAX
 #define VS_ACK_BITMAP_MAX (VS_WINDOW_MAX / 8)
 
-/* --- Lifetimes ------------------------------------------------------------------------------------------------------ */
+/* --- Lifetimes ---------------------------------------------------------------------------------------------------- */
 
 #define VS_REKEY_AFTER (120 * VS_SEC)
 #define VS_REJECT_AFTER (180 * VS_SEC)
