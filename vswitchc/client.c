@@ -59,16 +59,13 @@ static json_t *drops_json(const struct client *client)
 	struct vs_worker_stats worker;
 	struct vs_bridge_stats bridge;
 	const struct vs_drops *link = vs_link_drops(vs_wport_link(client->server));
-	json_t *object = json_object();
 	vs_worker_stats(client->worker, &worker);
 	vs_bridge_stats(vs_worker_bridge(client->worker), vs_loop_now(client->loop), &bridge);
-	for (int i = 0; i < VS_DROP_COUNT; i++) {
-		uint64_t n = worker.drops.count[i] + bridge.drops.count[i] + link->count[i] +
-			     client->handshake_drops.count[i];
-		if (n)
-			json_object_set_new(object, vs_drop_name((enum vs_drop)i), json_integer((json_int_t)n));
-	}
-	return object;
+	struct vs_drops drops = worker.drops;
+	vs_drops_add(&drops, &bridge.drops);
+	vs_drops_add(&drops, link);
+	vs_drops_add(&drops, &client->handshake_drops);
+	return vs_control_drops(&drops);
 }
 
 static void add_link_status(json_t *status, const struct client *client, uint64_t now)
@@ -126,20 +123,6 @@ static json_t *control(json_t *request, void *arg)
 
 /* --- Start --- */
 
-/* The MAC address that the device gets: the one configured, else one made from the key, the same at each start. */
-static struct vs_mac mac_of(const struct vs_client_config *config, const uint8_t public_key[VS_KEY_SIZE])
-{
-	static const struct vs_mac unset;
-	uint8_t digest[VS_HASH_SIZE];
-	struct vs_mac mac = config->tap.mac;
-	if (memcmp(&mac, &unset, sizeof(mac)) != 0)
-		return mac;
-	struct iovec part = { .iov_base = (void *)(uintptr_t)public_key, .iov_len = VS_KEY_SIZE };
-	vs_crypto_default()->sha256(digest, &part, 1);
-	vs_tap_mac_from_key(digest, &mac);
-	return mac;
-}
-
 static struct vs_addr any_address(int family, uint16_t port)
 {
 	struct vs_addr addr = { 0 };
@@ -155,17 +138,14 @@ static int grant(const struct vs_client_config *config, struct vs_grants *grants
 	int err = vs_key_public(public_key, config->identity.private_key);
 	if (err < 0)
 		return err;
-	tap.mac = mac_of(config, public_key);
+	tap.mac = vs_tap_mac(&tap, public_key, "");
 	struct vs_addr any4 = any_address(AF_INET, (uint16_t)config->local_port);
 	struct vs_addr any6 = any_address(AF_INET6, (uint16_t)config->local_port);
 	if ((err = vs_grants_add_tap(grants, "tap", &tap)) < 0 ||
 	    (err = vs_grants_add_bind(grants, &any4, config->fwmark, config->bind_interface)) < 0 ||
 	    (err = vs_grants_add_bind(grants, &any6, config->fwmark, config->bind_interface)) < 0)
 		return err;
-	if (config->log.way == VS_LOG_FILE) {
-		memcpy(grants->log_file, config->log.file, sizeof(grants->log_file));
-		grants->log_max_days = config->log.max_days;
-	}
+	vs_grants_set_log(grants, &config->log);
 	return 0;
 }
 

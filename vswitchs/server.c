@@ -16,23 +16,6 @@
 
 /* --- What the broker may do --- */
 
-/* A stable MAC address for a [tap NAME]: of the server's key and the name. */
-static struct vs_mac mac_of(const struct vs_server_tap_config *tap, const uint8_t public_key[VS_KEY_SIZE])
-{
-	static const struct vs_mac unset;
-	uint8_t digest[VS_HASH_SIZE];
-	struct vs_mac mac = tap->tap.mac;
-	if (memcmp(&mac, &unset, sizeof(mac)) != 0)
-		return mac;
-	struct iovec parts[] = {
-		{ .iov_base = (void *)(uintptr_t)public_key, .iov_len = VS_KEY_SIZE },
-		{ .iov_base = (void *)(uintptr_t)tap->name, .iov_len = strlen(tap->name) },
-	};
-	vs_crypto_default()->sha256(digest, parts, VS_ARRAY_SIZE(parts));
-	vs_tap_mac_from_key(digest, &mac);
-	return mac;
-}
-
 /* The addresses to listen on: those configured, else all of both IP versions. */
 static size_t listen_addresses(const struct vs_server_config *config, struct vs_addr out[VS_LIST_MAX])
 {
@@ -59,7 +42,7 @@ static int grant(const struct vs_server_config *config, struct vs_grants *grants
 	int err = vs_key_public(public_key, config->identity.private_key);
 	for (size_t i = 0; i < config->n_taps && err == 0; i++) {
 		struct vs_tap_config tap = config->taps[i].tap;
-		tap.mac = mac_of(&config->taps[i], public_key);
+		tap.mac = vs_tap_mac(&tap, public_key, config->taps[i].name);
 		err = vs_grants_add_tap(grants, config->taps[i].name, &tap);
 	}
 	size_t n = listen_addresses(config, listen);
@@ -67,10 +50,7 @@ static int grant(const struct vs_server_config *config, struct vs_grants *grants
 		err = vs_grants_add_bind(grants, &listen[i], 0, "");
 	if (config->identity.private_key_file[0] && err == 0)
 		err = vs_grants_add_file(grants, config->identity.private_key_file);
-	if (config->log.way == VS_LOG_FILE) {
-		memcpy(grants->log_file, config->log.file, sizeof(grants->log_file));
-		grants->log_max_days = config->log.max_days;
-	}
+	vs_grants_set_log(grants, &config->log);
 	return err;
 }
 

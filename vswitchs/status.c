@@ -9,22 +9,6 @@ static double seconds_since(const struct server *server, uint64_t usec)
 	return (double)vs_time_since(vs_loop_now(server->loop), usec) / (double)VS_SEC;
 }
 
-static json_t *drops_json(const struct vs_drops *drops)
-{
-	json_t *object = json_object();
-	for (int i = 0; i < VS_DROP_COUNT; i++)
-		if (drops->count[i])
-			json_object_set_new(object, vs_drop_name((enum vs_drop)i),
-					    json_integer((json_int_t)drops->count[i]));
-	return object;
-}
-
-static void add_drops(struct vs_drops *sum, const struct vs_drops *drops)
-{
-	for (int i = 0; i < VS_DROP_COUNT; i++)
-		sum->count[i] += drops->count[i];
-}
-
 static void set_integer(json_t *object, const char *key, uint64_t value)
 {
 	json_object_set_new(object, key, json_integer((json_int_t)value));
@@ -68,8 +52,8 @@ static json_t *status_json(struct server *server)
 		total++;
 	}
 	struct vs_drops drops = bridge.drops;
-	add_drops(&drops, &worker.drops);
-	add_drops(&drops, &server->handshake_drops);
+	vs_drops_add(&drops, &worker.drops);
+	vs_drops_add(&drops, &server->handshake_drops);
 
 	char key[VS_KEY_TEXT_SIZE];
 	json_t *status = json_pack("{s:s, s:f, s:o, s:s}", "version", VS_VERSION, "uptime_sec",
@@ -88,7 +72,7 @@ static json_t *status_json(struct server *server)
 	set_integer(status, "pool_bytes", worker.pool.bytes);
 	set_integer(status, "pool_max", worker.pool.bytes_max);
 	json_object_set_new(status, "carrier", carrier_json(&worker.carrier));
-	json_object_set_new(status, "drops", drops_json(&drops));
+	json_object_set_new(status, "drops", vs_control_drops(&drops));
 	return status;
 }
 
@@ -114,7 +98,7 @@ static void add_port_counters(json_t *row, const struct server *server, uint16_t
 	set_integer(row, "tx_bytes", port->counters.bytes_out);
 	set_integer(row, "id", id);
 	set_integer(row, "macs", vs_mactable_port_stats(vs_bridge_macs(bridge), id)->entries);
-	add_drops(drops, &port->counters.drops);
+	vs_drops_add(drops, &port->counters.drops);
 }
 
 static void add_arq(json_t *row, const struct vs_link_stats *stats)
@@ -149,7 +133,7 @@ static void add_link(json_t *row, const struct server *server, const struct clie
 	set_integer(row, "handshakes", stats.handshakes);
 	set_integer(row, "moves", stats.moves);
 	add_arq(row, &stats);
-	add_drops(drops, vs_link_drops(link));
+	vs_drops_add(drops, vs_link_drops(link));
 }
 
 static json_t *client_json(const struct server *server, const struct client *client)
@@ -160,7 +144,7 @@ static json_t *client_json(const struct server *server, const struct client *cli
 	add_port_counters(row, server, vs_wport_id(client->port), &drops);
 	add_link(row, server, client, &drops);
 	json_object_set_new(row, "vlan", vlan_json(&client->member->config.vlans));
-	json_object_set_new(row, "drops", drops_json(&drops));
+	json_object_set_new(row, "drops", vs_control_drops(&drops));
 	return row;
 }
 
@@ -189,7 +173,7 @@ static json_t *tap_json(const struct server *server, const struct server_tap *ta
 		add_port_counters(row, server, vs_wport_id(tap->port), &drops);
 	else
 		json_object_set_new(row, "why", json_string(tap->fault.text));
-	json_object_set_new(row, "drops", drops_json(&drops));
+	json_object_set_new(row, "drops", vs_control_drops(&drops));
 	return row;
 }
 

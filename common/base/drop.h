@@ -62,6 +62,12 @@ static inline void vs_drop(struct vs_drops *drops, enum vs_drop reason)
 	drops->count[reason]++;
 }
 
+static inline void vs_drops_add(struct vs_drops *sum, const struct vs_drops *drops)
+{
+	for (int i = 0; i < VS_DROP_COUNT; i++)
+		sum->count[i] += drops->count[i];
+}
+
 /* Lower-case name of a reason ("queue_codel"), as status and metrics show it. */
 const char *vs_drop_name(enum vs_drop reason);
 

@@ -12,6 +12,7 @@
 #include <jansson.h>
 
 #include "base/compiler.h"
+#include "base/drop.h"
 #include "base/time.h"
 #include "io/loop.h"
 
@@ -27,6 +28,9 @@ struct vs_control_server;
 /* Answers a request, which is borrowed and an object. Returns a reply, whose reference passes to the server: an object,
  * vs_control_refuse(), or NULL if memory is out. */
 typedef json_t *vs_control_handler(json_t *request, void *arg);
+
+/* The counts that are not zero, by name. NULL: out of memory. */
+json_t *vs_control_drops(const struct vs_drops *drops);
 
 /* {"error": text}. NULL: out of memory. */
 json_t *vs_control_refuse(const char *fmt, ...) VS_PRINTF(1, 2);

@@ -39,6 +39,16 @@ struct vs_control_server {
 	void *arg;
 };
 
+json_t *vs_control_drops(const struct vs_drops *drops)
+{
+	json_t *object = json_object();
+	for (int i = 0; i < VS_DROP_COUNT; i++)
+		if (drops->count[i])
+			json_object_set_new(object, vs_drop_name((enum vs_drop)i),
+					    json_integer((json_int_t)drops->count[i]));
+	return object;
+}
+
 json_t *vs_control_refuse(const char *fmt, ...)
 {
 	char text[VS_CONTROL_ERROR_SIZE];

@@ -35,6 +35,14 @@ int vs_grants_add_file(struct vs_grants *grants, const char *path)
 	return 0;
 }
 
+void vs_grants_set_log(struct vs_grants *grants, const struct vs_log_config *log)
+{
+	if (log->way != VS_LOG_FILE)
+		return;
+	memcpy(grants->log_file, log->file, sizeof(grants->log_file));
+	grants->log_max_days = log->max_days;
+}
+
 const struct vs_grant_tap *vs_grants_tap(const struct vs_grants *grants, const char *name)
 {
 	for (size_t i = 0; i < grants->n_taps; i++)

@@ -11,6 +11,7 @@
 #include "base/addr.h"
 #include "base/compiler.h"
 #include "io/config.h"
+#include "io/logsink.h"
 #include "io/tap_config.h"
 #include "io/value.h"
 
@@ -46,6 +47,9 @@ int vs_grants_add_tap(struct vs_grants *grants, const char *name, const struct v
 int vs_grants_add_bind(struct vs_grants *grants, const struct vs_addr *addr, uint32_t fwmark,
 		       const char *interface) VS_MUST_CHECK;
 int vs_grants_add_file(struct vs_grants *grants, const char *path) VS_MUST_CHECK;
+
+/* Grants the log file of a configuration, if it logs to one. */
+void vs_grants_set_log(struct vs_grants *grants, const struct vs_log_config *log);
 
 /* What is granted of what was asked for, borrowed from the grants; NULL: nothing. */
 const struct vs_grant_tap *vs_grants_tap(const struct vs_grants *grants, const char *name);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "io/netif.h"
+#include "link/crypto.h"
 
 #define TUN_PATH "/dev/net/tun"
 
@@ -141,11 +142,25 @@ void vs_tap_mac_from_key(const uint8_t digest[32], struct vs_mac *out)
 	out->octet[0] = (uint8_t)((out->octet[0] & ~0x01) | 0x02);
 }
 
+struct vs_mac vs_tap_mac(const struct vs_tap_config *config, const uint8_t public_key[VS_KEY_SIZE], const char *name)
+{
+	uint8_t digest[VS_HASH_SIZE];
+	struct vs_mac mac = config->mac;
+	struct iovec parts[] = {
+		{ .iov_base = (void *)(uintptr_t)public_key, .iov_len = VS_KEY_SIZE },
+		{ .iov_base = (void *)(uintptr_t)name, .iov_len = strlen(name) },
+	};
+
+	if (vs_mac_is_zero(&mac)) {
+		vs_crypto_default()->sha256(digest, parts, VS_ARRAY_SIZE(parts));
+		vs_tap_mac_from_key(digest, &mac);
+	}
+	return mac;
+}
+
 /* --- Frames ------------------------------------------------------------------------------------------------------- */
 
-/* EBADFD is the kernel's word for a descriptor whose device was deleted. EIO on reading is the same, at an earlier
- * stage of the deletion; on writing it means that the interface is down. */
-static bool is_gone(int err)
+bool vs_tap_is_gone(int err)
 {
 	return err == -EBADFD || err == -ENODEV;
 }
@@ -159,7 +174,7 @@ int vs_tap_read(int fd, struct vs_frame *frame, struct vs_drops *drops)
 		n = read(fd, vs_frame_bytes(frame), room);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
-		return is_gone(-errno) || errno == EIO ? -ENODEV : -errno;
+		return vs_tap_is_gone(-errno) || errno == EIO ? -ENODEV : -errno;
 	if ((size_t)n == room) {
 		vs_drop(drops, VS_DROP_GIANT);
 		return -EMSGSIZE;
@@ -178,5 +193,5 @@ int vs_tap_write(int fd, const struct vs_frame *frame, struct vs_drops *drops)
 	if (n >= 0)
 		return 0;
 	vs_drop(drops, VS_DROP_TAP_WRITE);
-	return is_gone(-errno) ? -ENODEV : 0;
+	return vs_tap_is_gone(-errno) ? -ENODEV : 0;
 }

@@ -15,6 +15,7 @@
 #include "base/frame.h"
 #include "io/fault.h"
 #include "io/tap_config.h"
+#include "link/wire.h"
 #include "switch/eth.h"
 
 /* Frames that the kernel keeps for us when we do not read. They wait there without regard to flows, so a bulk transfer
@@ -30,6 +31,14 @@ int vs_tap_open(const char *device, bool offload, struct vs_fault *fault) VS_MUS
 /* Opens the device of the configuration and sets it up: MAC address (unless it is zero), MTU, queue, bridge, link up,
  * addresses, routes. On any error there is no device. A descriptor, or -errno as vs_tap_open() and io/netif.h. */
 int vs_tap_create(const struct vs_tap_config *config, uint32_t queue_len, struct vs_fault *fault) VS_MUST_CHECK;
+
+/* Whether a negative errno of reading or writing says that the device was deleted. EBADFD is the kernel's word for that.
+ * EIO on reading is the same, at an earlier stage of the deletion; on writing it means that the interface is down. */
+bool vs_tap_is_gone(int err);
+
+/* The MAC address that a device gets: the one configured, else one made from the owner's public key and a name ("": the
+ * owner has one device only), so that it stays the same from start to start. */
+struct vs_mac vs_tap_mac(const struct vs_tap_config *config, const uint8_t public_key[VS_KEY_SIZE], const char *name);
 
 /* A stable MAC address, locally administered and of one station (IEEE 802-2014 section 8.2), from a digest of what
  * identifies the device (its key, its name). */

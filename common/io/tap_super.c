@@ -8,6 +8,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "io/tap.h"
 #include "switch/gso.h"
 
 /* Bytes that are read straight into a frame: an ordinary one needs no second copy. */
@@ -17,11 +18,6 @@ bool vs_tap_has_super(int fd)
 {
 	struct ifreq request = { 0 };
 	return ioctl(fd, TUNGETIFF, &request) == 0 && request.ifr_flags & IFF_VNET_HDR;
-}
-
-static bool is_gone(int err)
-{
-	return err == -EBADFD || err == -ENODEV;
 }
 
 /* A frame of the right size for what was read into `direct` and, beyond it, into `spill`. Takes over `direct`. */
@@ -68,7 +64,7 @@ struct vs_frame *vs_tap_super_read(int fd, struct vs_pool *pool, uint8_t *spill,
 		n = readv(fd, parts, VS_ARRAY_SIZE(parts));
 	} while (n < 0 && errno == EINTR);
 	if (n < (ssize_t)sizeof(raw)) {
-		*error = n >= 0 || is_gone(-errno) || errno == EIO ? -ENODEV : -errno;
+		*error = n >= 0 || vs_tap_is_gone(-errno) || errno == EIO ? -ENODEV : -errno;
 		vs_frame_unref(frame);
 		return NULL;
 	}
@@ -104,5 +100,5 @@ int vs_tap_super_write(int fd, const struct vs_frame *frame, struct vs_drops *dr
 	if (frame->super && errno == EINVAL)
 		return -EINVAL;
 	vs_drop(drops, VS_DROP_TAP_WRITE);
-	return is_gone(-errno) ? -ENODEV : 0;
+	return vs_tap_is_gone(-errno) ? -ENODEV : 0;
 }
