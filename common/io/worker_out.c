@@ -73,12 +73,11 @@ static void read_results(struct vs_worker *worker)
 }
 
 /* Tells the owner what has happened to a link, who may remove the port. */
-static void settle(struct vs_wport *port)
+static void tell(struct vs_wport *port)
 {
 	struct vs_worker *worker = port->worker;
 	vs_wport_return_retired(port);
 	unsigned events = vs_link_take_events(port->link);
-	vs_timer_set(&port->timer, vs_link_deadline(port->link));
 	if (events)
 		worker->handler.link_events(worker->handler.arg, port, events);
 }
@@ -98,7 +97,9 @@ void vs_worker_end_turn(void *arg)
 		if (pumped == PUMPED_SOME)
 			vs_list_append(&unfinished, &port->dirty);
 		else
-			settle(port);
+			vs_timer_set(&port->timer, vs_link_deadline(port->link));
+		/* A link that is never done, because it is busy, has events all the same. */
+		tell(port);
 	}
 	if (!vs_list_empty(&unfinished))
 		vs_deferred_schedule(&worker->turn_end);
