@@ -1,6 +1,3 @@
-#include <stdio.h>
-
-#include "link/crypto.h"
 #include "vswitchs/cli.h"
 
 static const struct vs_cli_option options[] = {
@@ -40,10 +37,5 @@ int main(int argc, char **argv)
 		.n_verbs = sizeof(verbs) / sizeof(verbs[0]),
 	};
 
-	vs_cli_open_standard();
-	if (vs_crypto_init() < 0) {
-		fprintf(stderr, "vswitchs: the cryptographic library does not start\n");
-		return VS_EXIT_FAILURE;
-	}
-	return vs_cli_run(&cli, argc, argv);
+	return vs_cli_main(&cli, argc, argv);
 }

@@ -9,6 +9,7 @@
 
 #include "base/compiler.h"
 #include "io/nearest.h"
+#include "link/crypto.h"
 
 #define OPTIONS_MAX 16
 #define HELP_LETTER 'h'
@@ -181,4 +182,14 @@ int vs_cli_run(const struct vs_cli *cli, int argc, char **argv)
 		return run_verb(cli, &cli->verbs[0], argc, argv);
 	const struct vs_cli_verb *verb = find_verb(cli, first);
 	return verb ? run_verb(cli, verb, argc - 1, argv + 1) : complain_verb(cli, first);
+}
+
+int vs_cli_main(const struct vs_cli *cli, int argc, char **argv)
+{
+	vs_cli_open_standard();
+	if (vs_crypto_init() < 0) {
+		fprintf(stderr, "%s: the cryptographic library does not start\n", cli->program);
+		return VS_EXIT_FAILURE;
+	}
+	return vs_cli_run(cli, argc, argv);
 }

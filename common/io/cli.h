@@ -53,4 +53,7 @@ void vs_cli_open_standard(void);
  * verb whose output could not be written fails. */
 int vs_cli_run(const struct vs_cli *cli, int argc, char **argv);
 
+/* A program's whole main(): vs_cli_open_standard(), the cryptographic library, and then vs_cli_run(). */
+int vs_cli_main(const struct vs_cli *cli, int argc, char **argv);
+
 #endif
