@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz/check.h"
 #include "link/arq_rx.h"
 #include "link/arq_tx.h"
 
@@ -13,14 +14,6 @@
 #define BUDGET (64 * 1024)
 #define POOL_BYTES (8 << 20)
 #define HELD 16 /* datagrams that are on their way, each direction */
-
-#define CHECK(condition)                                                                     \
-	do {                                                                                 \
-		if (!(condition)) {                                                          \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);      \
-			abort();                                                             \
-		}                                                                            \
-	} while (0)
 
 struct datagram {
 	size_t len;

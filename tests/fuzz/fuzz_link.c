@@ -6,18 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz/check.h"
 #include "link/link.h"
 
 #define POOL_BYTES (16 << 20)
 #define HELD 32
-
-#define CHECK(condition)                                                                     \
-	do {                                                                                 \
-		if (!(condition)) {                                                          \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);      \
-			abort();                                                             \
-		}                                                                            \
-	} while (0)
 
 struct held {
 	size_t len;
