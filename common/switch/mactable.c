@@ -1,29 +1,20 @@
 #include "switch/mactable.h"
 
 #include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
+#include "base/bytes.h"
 #include "base/compiler.h"
 #include "base/list.h"
-
-#define NO_SLOT UINT32_MAX
-#define CACHE_LINE 64
+#include "switch/macslots.h"
 
 /* Aged entries reclaimed for each new one: more than one, so that they run out; few, so that learning stays O(1). */
 #define RECLAIM_BATCH 2
 
-struct slot {
-	_Alignas(CACHE_LINE) uint64_t key; /* vlan:16 | mac:48; 0: free (the zero address is never learned) */
-	uint64_t place;                    /* port:16 | generation:16 | second of the last refresh:32 */
-	struct vs_list by_age;             /* in vs_mactable.by_age */
-	struct vs_list by_port;            /* in owner.slots */
-	uint32_t next;                     /* in its bucket's chain, or in the chain of free slots */
-};
-
-_Static_assert(sizeof(struct slot) == CACHE_LINE, "a lookup touches one cache line an entry");
+/* Entries removed in one hold of the mutex, by those who remove many: workers that learn wait for no more. */
+#define REMOVE_BATCH 64
 
 struct owner {
 	struct vs_list slots; /* oldest first */
@@ -33,20 +24,33 @@ struct owner {
 };
 
 struct vs_mactable {
-	struct slot *slots;
-	uint32_t *buckets;
+	/* What every frame reads; it hardly ever changes. */
+	struct vs_macslots slots;
+	_Atomic uint32_t aging_sec;
+	uint32_t capacity;
+	uint16_t ports;
 	struct owner *owners;
 	struct vs_list *ranks; /* ranks[n]: the ports that own n entries, for n from 1 to capacity */
+
+	/* What changes with the entries, on cache lines of its own. All of it, what hangs from it, and every change of
+	 * the slots is under the mutex. */
+	_Alignas(VS_CACHE_LINE) pthread_mutex_t mutex;
 	struct vs_list by_age; /* all entries, oldest first */
-	uint64_t hash_seed;
-	uint32_t capacity;
-	uint32_t bucket_mask;
-	uint32_t free;       /* first free slot */
-	uint32_t most;       /* entries of the port that owns most */
-	uint32_t aging_sec;
-	uint16_t ports;
+	struct vs_list free;   /* free slots, by their by_age; that which has rested longest first */
+	uint32_t most;         /* entries of the port that owns most */
 	struct vs_mactable_stats stats;
 };
+
+/* Who only looks takes the mutex as well. */
+static void lock(const struct vs_mactable *table)
+{
+	pthread_mutex_lock(&((struct vs_mactable *)table)->mutex);
+}
+
+static void unlock(const struct vs_mactable *table)
+{
+	pthread_mutex_unlock(&((struct vs_mactable *)table)->mutex);
+}
 
 /* Seconds wrap after 136 years; differences are taken modulo 2^32. */
 static uint32_t second_of(uint64_t now)
@@ -54,104 +58,73 @@ static uint32_t second_of(uint64_t now)
 	return (uint32_t)(now / VS_SEC);
 }
 
+/* vlan:16 | mac:48; never 0, as the zero address is never learned */
 static uint64_t make_key(uint16_t vlan, const struct vs_mac *mac)
 {
-	uint64_t key = vlan;
-
-	for (unsigned i = 0; i < sizeof(mac->octet); i++)
-		key = key << 8 | mac->octet[i];
-	return key;
+	return (uint64_t)vlan << 48 | (uint64_t)vs_get_be16(mac->octet) << 32 | vs_get_be32(mac->octet + 2);
 }
 
-static uint64_t make_place(struct vs_mac_place place, uint32_t second)
+/* port:16 | generation:16 | second of the last refresh:32; not VS_MACSLOTS_NOWHERE, as the last port is 65534 */
+static uint64_t pack_place(struct vs_mac_place place, uint32_t second)
 {
 	return (uint64_t)place.port << 48 | (uint64_t)place.generation << 32 | second;
 }
 
-static struct vs_mac_place place_of(const struct slot *slot)
+static struct vs_mac_place unpack_place(uint64_t packed)
 {
-	return (struct vs_mac_place){
-		.port = (uint16_t)(slot->place >> 48),
-		.generation = (uint16_t)(slot->place >> 32),
-	};
+	return (struct vs_mac_place){ .port = (uint16_t)(packed >> 48), .generation = (uint16_t)(packed >> 32) };
+}
+
+static bool same_port(uint64_t a, uint64_t b)
+{
+	return (a ^ b) >> 32 == 0;
 }
 
 /* An entry refreshed by a caller whose `now` was a little ahead is as young as can be, not 136 years old. */
-static uint32_t age_of(const struct slot *slot, uint32_t second)
+static uint32_t age_of(uint64_t packed, uint32_t second)
 {
-	uint32_t age = second - (uint32_t)slot->place;
+	uint32_t age = second - (uint32_t)packed;
 
 	return age <= INT32_MAX ? age : 0;
 }
 
-static bool has_aged(const struct vs_mactable *table, const struct slot *slot, uint32_t second)
+static bool has_aged(const struct vs_mactable *table, uint64_t packed, uint32_t second)
 {
-	return age_of(slot, second) >= table->aging_sec;
+	return age_of(packed, second) >= atomic_load_explicit(&table->aging_sec, memory_order_relaxed);
 }
 
-static struct owner *owner_of(struct vs_mactable *table, const struct slot *slot)
+static struct owner *owner_of(struct vs_mactable *table, const struct vs_macslot *slot)
 {
-	return &table->owners[place_of(slot).port];
-}
-
-static uint32_t *bucket_of(const struct vs_mactable *table, uint64_t key)
-{
-	uint64_t hash = XXH3_64bits_withSeed(&key, sizeof(key), table->hash_seed);
-
-	return &table->buckets[hash & table->bucket_mask];
-}
-
-static struct slot *find(const struct vs_mactable *table, uint64_t key)
-{
-	for (uint32_t i = *bucket_of(table, key); i != NO_SLOT; i = table->slots[i].next)
-		if (table->slots[i].key == key)
-			return &table->slots[i];
-	return NULL;
-}
-
-static uint32_t bucket_count(uint32_t entries)
-{
-	uint32_t n = 1;
-
-	while (n < entries)
-		n *= 2;
-	return n;
+	return &table->owners[unpack_place(vs_macslot_place(slot)).port];
 }
 
 static void init_lists(struct vs_mactable *table)
 {
 	vs_list_init(&table->by_age);
+	vs_list_init(&table->free);
 	for (uint32_t i = 0; i <= table->capacity; i++)
 		vs_list_init(&table->ranks[i]);
 	for (uint32_t i = 0; i < table->ports; i++) {
 		vs_list_init(&table->owners[i].slots);
 		vs_list_init(&table->owners[i].rank);
 	}
-	for (uint32_t i = 0; i <= table->bucket_mask; i++)
-		table->buckets[i] = NO_SLOT;
-	for (uint32_t i = 0; i < table->capacity; i++) {
-		table->slots[i].key = 0;
-		table->slots[i].next = i + 1 < table->capacity ? i + 1 : NO_SLOT;
-	}
+	for (uint32_t i = 0; i < table->slots.count; i++)
+		vs_list_append(&table->free, &table->slots.slots[i].by_age);
 }
 
 struct vs_mactable *vs_mactable_new(const struct vs_mactable_config *config)
 {
 	assert(config->entries >= VS_MAC_ENTRIES_MIN && config->entries <= VS_MAC_ENTRIES_MAX);
 	assert(config->aging_usec >= VS_MAC_AGING_MIN && config->aging_usec <= VS_MAC_AGING_MAX);
-	struct vs_mactable *table = calloc(1, sizeof(*table));
+	struct vs_mactable *table = aligned_alloc(VS_CACHE_LINE, sizeof(*table));
 	if (!table)
 		return NULL;
-	table->capacity = config->entries;
-	table->bucket_mask = bucket_count(config->entries) - 1;
-	table->ports = config->ports;
-	table->hash_seed = config->hash_seed;
-	table->aging_sec = second_of(config->aging_usec);
-	table->slots = aligned_alloc(CACHE_LINE, table->capacity * sizeof(*table->slots));
-	table->buckets = calloc(table->bucket_mask + 1, sizeof(*table->buckets));
+	*table = (struct vs_mactable){ .capacity = config->entries, .ports = config->ports };
+	atomic_init(&table->aging_sec, second_of(config->aging_usec));
+	pthread_mutex_init(&table->mutex, NULL);
 	table->owners = calloc(table->ports, sizeof(*table->owners));
 	table->ranks = calloc(table->capacity + 1, sizeof(*table->ranks));
-	if (!table->slots || !table->buckets || !table->owners || !table->ranks) {
+	if (vs_macslots_init(&table->slots, config->entries, config->hash_seed) || !table->owners || !table->ranks) {
 		vs_mactable_free(table);
 		return NULL;
 	}
@@ -163,10 +136,10 @@ void vs_mactable_free(struct vs_mactable *table)
 {
 	if (!table)
 		return;
-	free(table->slots);
-	free(table->buckets);
+	vs_macslots_fini(&table->slots);
 	free(table->owners);
 	free(table->ranks);
+	pthread_mutex_destroy(&table->mutex);
 	free(table);
 }
 
@@ -184,19 +157,18 @@ static void rank_owner(struct vs_mactable *table, struct owner *owner)
 		table->most--;
 }
 
-/* Puts a slot at the young end of both lists, as the port's. */
-static void attach(struct vs_mactable *table, struct slot *slot, struct vs_mac_place place, uint32_t second)
+/* Hangs a slot, whose place is set, at the young end of both lists. */
+static void attach(struct vs_mactable *table, struct vs_macslot *slot)
 {
-	struct owner *owner = &table->owners[place.port];
+	struct owner *owner = owner_of(table, slot);
 
-	slot->place = make_place(place, second);
 	vs_list_append(&table->by_age, &slot->by_age);
 	vs_list_append(&owner->slots, &slot->by_port);
 	owner->stats.entries++;
 	rank_owner(table, owner);
 }
 
-static void detach(struct vs_mactable *table, struct slot *slot)
+static void detach(struct vs_mactable *table, struct vs_macslot *slot)
 {
 	struct owner *owner = owner_of(table, slot);
 
@@ -206,32 +178,20 @@ static void detach(struct vs_mactable *table, struct slot *slot)
 	rank_owner(table, owner);
 }
 
-static void unchain(struct vs_mactable *table, struct slot *slot)
-{
-	uint32_t index = (uint32_t)(slot - table->slots);
-	uint32_t *link = bucket_of(table, slot->key);
-
-	while (*link != index)
-		link = &table->slots[*link].next;
-	*link = slot->next;
-	slot->key = 0;
-	slot->next = table->free;
-	table->free = index;
-}
-
-static void remove_slot(struct vs_mactable *table, struct slot *slot)
+static void remove_slot(struct vs_mactable *table, struct vs_macslot *slot)
 {
 	detach(table, slot);
-	unchain(table, slot);
+	vs_macslots_remove(&table->slots, slot);
+	vs_list_append(&table->free, &slot->by_age);
 	table->stats.entries--;
 }
 
 /* Removes an entry for its age or, where it is not that old, to make room. */
-static void retire(struct vs_mactable *table, struct slot *slot, uint32_t second)
+static void retire(struct vs_mactable *table, struct vs_macslot *slot, uint32_t second)
 {
 	struct vs_mactable_stats *of_port = &owner_of(table, slot)->stats;
 
-	if (has_aged(table, slot, second)) {
+	if (has_aged(table, vs_macslot_place(slot), second)) {
 		table->stats.aged++;
 		of_port->aged++;
 	} else {
@@ -243,17 +203,19 @@ static void retire(struct vs_mactable *table, struct slot *slot, uint32_t second
 
 static void retire_oldest_of(struct vs_mactable *table, struct owner *owner, uint32_t second)
 {
-	retire(table, VS_LIST_FIRST(&owner->slots, struct slot, by_port), second);
+	retire(table, VS_LIST_FIRST(&owner->slots, struct vs_macslot, by_port), second);
 }
 
-static void reclaim_aged(struct vs_mactable *table, uint32_t second, uint32_t at_most)
+/* False: there are no more that have aged. */
+static bool reclaim_aged(struct vs_mactable *table, uint32_t second, uint32_t at_most)
 {
-	while (at_most-- && !vs_list_empty(&table->by_age)) {
-		struct slot *oldest = VS_LIST_FIRST(&table->by_age, struct slot, by_age);
-		if (!has_aged(table, oldest, second))
-			return;
+	for (; at_most; at_most--) {
+		struct vs_macslot *oldest = VS_LIST_FIRST(&table->by_age, struct vs_macslot, by_age);
+		if (!oldest || !has_aged(table, vs_macslot_place(oldest), second))
+			return false;
 		retire(table, oldest, second);
 	}
+	return true;
 }
 
 /* Makes one more entry of this port stay within its limit. */
@@ -263,10 +225,10 @@ static void make_room_in_port(struct vs_mactable *table, struct owner *owner, ui
 		retire_oldest_of(table, owner, second);
 }
 
-/* Makes a free slot for one more entry of this port. */
+/* Makes one more entry, of this port, stay within the table's capacity. */
 static void make_room_in_table(struct vs_mactable *table, struct owner *owner, uint32_t second)
 {
-	if (table->free != NO_SLOT)
+	if (table->stats.entries < table->capacity)
 		return;
 	struct owner *largest = owner;
 	if (owner->stats.entries < table->most)
@@ -274,49 +236,64 @@ static void make_room_in_table(struct vs_mactable *table, struct owner *owner, u
 	retire_oldest_of(table, largest, second);
 }
 
-static void insert(struct vs_mactable *table, uint64_t key, struct vs_mac_place place, uint32_t second)
+static void insert(struct vs_mactable *table, uint64_t key, uint64_t packed, uint32_t second)
 {
-	struct owner *owner = &table->owners[place.port];
+	struct owner *owner = &table->owners[unpack_place(packed).port];
 
 	reclaim_aged(table, second, RECLAIM_BATCH);
 	make_room_in_port(table, owner, second);
 	make_room_in_table(table, owner, second);
 
-	uint32_t index = table->free;
-	struct slot *slot = &table->slots[index];
-	uint32_t *bucket = bucket_of(table, key);
-	table->free = slot->next;
-	slot->key = key;
-	slot->next = *bucket;
-	*bucket = index;
-	attach(table, slot, place, second);
+	struct vs_macslot *slot = VS_LIST_FIRST(&table->free, struct vs_macslot, by_age);
+	vs_list_remove(&slot->by_age);
+	vs_macslots_insert(&table->slots, slot, key, packed);
+	attach(table, slot);
 	table->stats.entries++;
 	table->stats.learned++;
 	owner->stats.learned++;
 }
 
-static void refresh(struct vs_mactable *table, struct slot *slot, uint32_t second)
+static void refresh(struct vs_mactable *table, struct vs_macslot *slot, uint64_t packed)
 {
-	struct vs_mac_place place = place_of(slot);
-
-	if (age_of(slot, second) == 0)
-		return;
-	slot->place = make_place(place, second);
+	vs_macslot_set_place(slot, packed);
 	vs_list_remove(&slot->by_age);
 	vs_list_append(&table->by_age, &slot->by_age);
 	vs_list_remove(&slot->by_port);
-	vs_list_append(&table->owners[place.port].slots, &slot->by_port);
+	vs_list_append(&owner_of(table, slot)->slots, &slot->by_port);
 }
 
-static void move(struct vs_mactable *table, struct slot *slot, struct vs_mac_place place, uint32_t second)
+static void move(struct vs_mactable *table, struct vs_macslot *slot, uint64_t packed, uint32_t second)
 {
-	struct owner *owner = &table->owners[place.port];
+	struct owner *owner = &table->owners[unpack_place(packed).port];
 
 	detach(table, slot);
 	make_room_in_port(table, owner, second);
-	attach(table, slot, place, second);
+	vs_macslot_set_place(slot, packed);
+	attach(table, slot);
 	table->stats.moved++;
 	owner->stats.moved++;
+}
+
+static enum vs_mac_learned learn(struct vs_mactable *table, uint64_t key, uint64_t packed, uint32_t second)
+{
+	struct vs_macslot *slot = vs_macslots_find(&table->slots, key);
+
+	if (slot && has_aged(table, vs_macslot_place(slot), second)) {
+		retire(table, slot, second);
+		slot = NULL;
+	}
+	if (!slot) {
+		insert(table, key, packed, second);
+		return VS_MAC_NEW;
+	}
+	uint64_t was = vs_macslot_place(slot);
+	if (!same_port(was, packed)) {
+		move(table, slot, packed, second);
+		return VS_MAC_MOVED;
+	}
+	if (age_of(was, second) > 0)
+		refresh(table, slot, packed);
+	return VS_MAC_KNOWN;
 }
 
 enum vs_mac_learned vs_mactable_learn(struct vs_mactable *table, uint16_t vlan, const struct vs_mac *mac,
@@ -324,89 +301,120 @@ enum vs_mac_learned vs_mactable_learn(struct vs_mactable *table, uint16_t vlan, 
 {
 	assert(!vs_mac_is_group(mac) && !vs_mac_is_zero(mac) && place.port < table->ports);
 	uint32_t second = second_of(now);
-	uint64_t key = make_key(vlan, mac);
-	struct slot *slot = find(table, key);
+	uint64_t key = make_key(vlan, mac), packed = pack_place(place, second);
+	uint64_t known = vs_macslots_lookup(&table->slots, key);
 
-	if (slot && has_aged(table, slot, second)) {
-		retire(table, slot, second);
-		slot = NULL;
-	}
-	if (!slot) {
-		insert(table, key, place, second);
-		return VS_MAC_NEW;
-	}
-	struct vs_mac_place was = place_of(slot);
-	if (was.port != place.port || was.generation != place.generation) {
-		move(table, slot, place, second);
-		return VS_MAC_MOVED;
-	}
-	refresh(table, slot, second);
-	return VS_MAC_KNOWN;
+	if (known != VS_MACSLOTS_NOWHERE && same_port(known, packed) && age_of(known, second) == 0)
+		return VS_MAC_KNOWN;
+	lock(table);
+	enum vs_mac_learned learned = learn(table, key, packed, second);
+	unlock(table);
+	return learned;
 }
 
 bool vs_mactable_lookup(const struct vs_mactable *table, uint16_t vlan, const struct vs_mac *mac, uint64_t now,
 			struct vs_mac_place *out)
 {
-	const struct slot *slot = find(table, make_key(vlan, mac));
+	uint64_t packed = vs_macslots_lookup(&table->slots, make_key(vlan, mac));
 
-	if (!slot || has_aged(table, slot, second_of(now)))
+	if (packed == VS_MACSLOTS_NOWHERE || has_aged(table, packed, second_of(now)))
 		return false;
-	*out = place_of(slot);
+	*out = unpack_place(packed);
+	return true;
+}
+
+/* False: the port owns no more. */
+static bool flush_batch(struct vs_mactable *table, struct owner *owner)
+{
+	for (unsigned i = 0; i < REMOVE_BATCH; i++) {
+		struct vs_macslot *slot = VS_LIST_FIRST(&owner->slots, struct vs_macslot, by_port);
+		if (!slot)
+			return false;
+		remove_slot(table, slot);
+		table->stats.flushed++;
+		owner->stats.flushed++;
+	}
 	return true;
 }
 
 void vs_mactable_flush_port(struct vs_mactable *table, uint16_t port)
 {
-	struct owner *owner = &table->owners[port];
-	struct slot *slot;
+	bool more;
 
-	VS_LIST_FOREACH(&owner->slots, slot, struct slot, by_port) {
-		remove_slot(table, slot);
-		table->stats.flushed++;
-		owner->stats.flushed++;
-	}
+	do {
+		lock(table);
+		more = flush_batch(table, &table->owners[port]);
+		unlock(table);
+	} while (more);
 }
 
 void vs_mactable_reset_port(struct vs_mactable *table, uint16_t port, uint32_t limit)
 {
 	struct owner *owner = &table->owners[port];
 
-	assert(owner->stats.entries == 0);
+	lock(table);
+	while (flush_batch(table, owner))
+		;
 	owner->limit = limit;
 	owner->stats = (struct vs_mactable_stats){ 0 };
+	unlock(table);
+}
+
+/* False: the port is within its limit. */
+static bool limit_batch(struct vs_mactable *table, struct owner *owner, uint32_t second)
+{
+	for (unsigned i = 0; i < REMOVE_BATCH; i++) {
+		if (!owner->limit || owner->stats.entries <= owner->limit)
+			return false;
+		retire_oldest_of(table, owner, second);
+	}
+	return true;
 }
 
 void vs_mactable_set_limit(struct vs_mactable *table, uint16_t port, uint32_t limit, uint64_t now)
 {
 	struct owner *owner = &table->owners[port];
+	bool more;
 
-	owner->limit = limit;
-	while (limit && owner->stats.entries > limit)
-		retire_oldest_of(table, owner, second_of(now));
+	do {
+		lock(table);
+		owner->limit = limit;
+		more = limit_batch(table, owner, second_of(now));
+		unlock(table);
+	} while (more);
 }
 
 void vs_mactable_set_aging(struct vs_mactable *table, uint64_t aging_usec, uint64_t now)
 {
 	assert(aging_usec >= VS_MAC_AGING_MIN && aging_usec <= VS_MAC_AGING_MAX);
-	vs_mactable_age(table, now);
-	table->aging_sec = second_of(aging_usec);
+	vs_mactable_age(table, now); /* nearly all of them, a few at a time */
+	lock(table);
+	reclaim_aged(table, second_of(now), table->capacity);
+	atomic_store_explicit(&table->aging_sec, second_of(aging_usec), memory_order_relaxed);
+	unlock(table);
 }
 
 void vs_mactable_age(struct vs_mactable *table, uint64_t now)
 {
-	reclaim_aged(table, second_of(now), table->capacity);
+	bool more;
+
+	do {
+		lock(table);
+		more = reclaim_aged(table, second_of(now), REMOVE_BATCH);
+		unlock(table);
+	} while (more);
 }
 
-static struct vs_mac_entry entry_of(const struct slot *slot, uint32_t second)
+static struct vs_mac_entry make_entry(uint64_t key, uint64_t packed, uint32_t second)
 {
 	struct vs_mac_entry entry = {
-		.vlan = (uint16_t)(slot->key >> 48),
-		.place = place_of(slot),
-		.age_usec = age_of(slot, second) * VS_SEC,
+		.vlan = (uint16_t)(key >> 48),
+		.place = unpack_place(packed),
+		.age_usec = age_of(packed, second) * VS_SEC,
 	};
 
 	for (unsigned i = 0; i < sizeof(entry.mac.octet); i++)
-		entry.mac.octet[i] = (uint8_t)(slot->key >> (40 - 8 * i));
+		entry.mac.octet[i] = (uint8_t)(key >> (40 - 8 * i));
 	return entry;
 }
 
@@ -414,22 +422,28 @@ bool vs_mactable_next(const struct vs_mactable *table, uint64_t now, uint32_t *c
 {
 	uint32_t second = second_of(now);
 
-	while (*cursor < table->capacity) {
-		const struct slot *slot = &table->slots[(*cursor)++];
-		if (!slot->key || has_aged(table, slot, second))
+	while (*cursor < table->slots.count) {
+		const struct vs_macslot *slot = &table->slots.slots[(*cursor)++];
+		uint64_t key = vs_macslot_key(slot), packed = vs_macslot_place_of(slot, key);
+		/* What goes while it is looked at was not there throughout. */
+		if (!key || packed == VS_MACSLOTS_NOWHERE || has_aged(table, packed, second))
 			continue;
-		*out = entry_of(slot, second);
+		*out = make_entry(key, packed, second);
 		return true;
 	}
 	return false;
 }
 
-const struct vs_mactable_stats *vs_mactable_stats(const struct vs_mactable *table)
+void vs_mactable_stats(const struct vs_mactable *table, struct vs_mactable_stats *out)
 {
-	return &table->stats;
+	lock(table);
+	*out = table->stats;
+	unlock(table);
 }
 
-const struct vs_mactable_stats *vs_mactable_port_stats(const struct vs_mactable *table, uint16_t port)
+void vs_mactable_port_stats(const struct vs_mactable *table, uint16_t port, struct vs_mactable_stats *out)
 {
-	return &table->owners[port].stats;
+	lock(table);
+	*out = table->owners[port].stats;
+	unlock(table);
 }

@@ -1,5 +1,5 @@
-/* The MAC table: which port a station was last heard from (IEEE 802.1D-2004 7.8 and 7.9). The bridge is its only
- * writer; status commands walk it.
+/* The MAC table: which port a station was last heard from (IEEE 802.1D-2004 7.8 and 7.9). One table serves all workers:
+ * each looks up and learns for the frames of its own ports, in whatever thread; status commands walk it.
  *
  * How it works
  *
@@ -8,7 +8,7 @@
  * choose their addresses and could otherwise pick colliding ones.
  *
  * Memory. The number of entries is fixed at creation and all memory is allocated then; nothing that a station sends
- * can make the table grow. An entry stays in its slot for life.
+ * can make the table grow. An entry stays in its slot for life: one cache line, and all that a lookup touches of it.
  *
  * Age. Time is kept in whole seconds. A frame from a known station refreshes its entry at most once a second, so that
  * the common case writes nothing; ages are therefore exact to a second. Entries hang in a list by age, and nothing
@@ -27,13 +27,30 @@
  *
  * Cost. Learn, lookup, move, evict: constant. Flush of a port: its own entries.
  *
- * Concurrency. One thread, for now. The layout is meant for a table that several threads read: what a lookup needs of
- * an entry is two words in one cache line, key and place, each of which can be stored atomically; a place names the
- * port's generation besides its number, so that a reader who meets a stale slot can tell; a reader that is led astray
- * by a slot's reuse finds nothing, and flooding is always correct.
+ * Threads. Any thread may call anything at any time, but for new and free. What nearly every frame does never locks and
+ * never waits for whoever is changing the table: lookup, and learn where the station is known at this port and was
+ * heard within this second. Neither does the walk lock. Everything else (a station that is new, has moved or is to be
+ * refreshed; evict, flush, limits, aging, figures) happens under one mutex, held for a bounded number of entries at a
+ * time: who removes many lets go of it after every few. In the steady state of n active stations that is n short holds
+ * a second, for the refreshes, and no store that anyone else's frames would notice.
  *
- * Invariants: an entry in a chain is in exactly two lists, by age and by port; both are sorted by the second of the
- * last refresh; the sum of the ports' counts is the number of entries; no port owns more than its limit. */
+ * Readers and slots. Of an entry, readers use its key, its place (port, generation and the second of the last refresh,
+ * packed into one word, so that they change as one) and its link to the next in its chain, all atomics: stored with
+ * release, loaded with acquire. switch/macslots.h explains how a reader holds its own against slots that go and are
+ * used again meanwhile. What comes of it:
+ *
+ * - A place that a lookup returns was given to that very (VLAN, MAC), never to another one, and was so during the call.
+ * - An entry that is there throughout a call is found. Only a reader that loses the processor in the middle of a chain,
+ *   and does so again on each of its few further tries, while the table churns, may miss it: one frame is flooded.
+ * - An entry that goes, moves or comes during the call is found as before or as after. So after a port's end, a lookup
+ *   that was under way may still return its place, and a learn that was under way may still make an entry: hence the
+ *   generation in the place, by which the caller tells that it is not today's port of that number.
+ *
+ * Callers' clocks may differ a little: ages, and the order by age, are then exact to that difference.
+ *
+ * Invariants, whenever the mutex is free: an entry in a chain is in exactly two lists, by age and by port; both are in
+ * the order of the last refresh; the sum of the ports' counts is the number of entries; no port owns more than its
+ * limit (but while that is being lowered). */
 #ifndef VS_SWITCH_MACTABLE_H
 #define VS_SWITCH_MACTABLE_H
 
@@ -102,11 +119,11 @@ enum vs_mac_learned vs_mactable_learn(struct vs_mactable *table, uint16_t vlan, 
 bool vs_mactable_lookup(const struct vs_mactable *table, uint16_t vlan, const struct vs_mac *mac, uint64_t now,
 			struct vs_mac_place *out);
 
-/* Removes every entry of a port. */
+/* Removes every entry of a port; also what other threads learn for it meanwhile, so they should have stopped. */
 void vs_mactable_flush_port(struct vs_mactable *table, uint16_t port);
 
-/* The port's number now belongs to another port: clears its counters and sets its limit (0: none). It must own no
- * entry. */
+/* The port's number now belongs to another port: clears its counters and sets its limit (0: none). It should have been
+ * flushed; what frames under way have left since goes now. */
 void vs_mactable_reset_port(struct vs_mactable *table, uint16_t port, uint32_t limit);
 
 /* The port may own `limit` entries; 0: as many as there are. Those above it go at once, the oldest first. */
@@ -118,11 +135,12 @@ void vs_mactable_set_aging(struct vs_mactable *table, uint64_t aging_usec, uint6
 /* Removes all entries that have aged. Only needed for exact figures in the stats. */
 void vs_mactable_age(struct vs_mactable *table, uint64_t now);
 
-/* Walks the table: start with *cursor = 0 and call until it returns false. Entries may be learned and removed between
- * calls; those that are there throughout are shown exactly once. */
+/* Walks the table: start with *cursor = 0 and call until it returns false. Entries may be learned and removed
+ * meanwhile; those that are there throughout are shown exactly once. */
 bool vs_mactable_next(const struct vs_mactable *table, uint64_t now, uint32_t *cursor, struct vs_mac_entry *out);
 
-const struct vs_mactable_stats *vs_mactable_stats(const struct vs_mactable *table);
-const struct vs_mactable_stats *vs_mactable_port_stats(const struct vs_mactable *table, uint16_t port);
+/* All figures of one moment. */
+void vs_mactable_stats(const struct vs_mactable *table, struct vs_mactable_stats *out);
+void vs_mactable_port_stats(const struct vs_mactable *table, uint16_t port, struct vs_mactable_stats *out);
 
 #endif

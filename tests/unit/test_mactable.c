@@ -46,6 +46,22 @@ static int lookup(const struct vs_mactable *table, uint16_t vlan, uint32_t mac, 
 	return vs_mactable_lookup(table, vlan, &address, now, &place) ? place.port : NOWHERE;
 }
 
+static struct vs_mactable_stats stats_of(const struct vs_mactable *table)
+{
+	struct vs_mactable_stats stats;
+
+	vs_mactable_stats(table, &stats);
+	return stats;
+}
+
+static struct vs_mactable_stats port_stats_of(const struct vs_mactable *table, uint16_t port)
+{
+	struct vs_mactable_stats stats;
+
+	vs_mactable_port_stats(table, port, &stats);
+	return stats;
+}
+
 /* --- One behaviour each ---------------------------------------- */
 
 static void test_learn_and_lookup(void **state)
@@ -58,9 +74,9 @@ static void test_learn_and_lookup(void **state)
 	assert_int_equal(learn(table, 0, 1, 3, 0), VS_MAC_KNOWN);
 	assert_int_equal(lookup(table, 0, 1, 0), 3);
 	assert_int_equal(lookup(table, 0, 2, 0), NOWHERE);
-	assert_int_equal(vs_mactable_stats(table)->entries, 1);
-	assert_int_equal(vs_mactable_stats(table)->learned, 1);
-	assert_int_equal(vs_mactable_port_stats(table, 3)->entries, 1);
+	assert_int_equal(stats_of(table).entries, 1);
+	assert_int_equal(stats_of(table).learned, 1);
+	assert_int_equal(port_stats_of(table, 3).entries, 1);
 	vs_mactable_free(table);
 }
 
@@ -85,12 +101,12 @@ static void test_moves_are_followed_and_counted(void **state)
 	learn(table, 0, 1, 1, 0);
 	assert_int_equal(learn(table, 0, 1, 2, 0), VS_MAC_MOVED);
 	assert_int_equal(lookup(table, 0, 1, 0), 2);
-	assert_int_equal(vs_mactable_stats(table)->entries, 1);
-	assert_int_equal(vs_mactable_stats(table)->learned, 1);
-	assert_int_equal(vs_mactable_stats(table)->moved, 1);
-	assert_int_equal(vs_mactable_port_stats(table, 1)->entries, 0);
-	assert_int_equal(vs_mactable_port_stats(table, 2)->entries, 1);
-	assert_int_equal(vs_mactable_port_stats(table, 2)->moved, 1);
+	assert_int_equal(stats_of(table).entries, 1);
+	assert_int_equal(stats_of(table).learned, 1);
+	assert_int_equal(stats_of(table).moved, 1);
+	assert_int_equal(port_stats_of(table, 1).entries, 0);
+	assert_int_equal(port_stats_of(table, 2).entries, 1);
+	assert_int_equal(port_stats_of(table, 2).moved, 1);
 	vs_mactable_free(table);
 }
 
@@ -122,13 +138,13 @@ static void test_aging(void **state)
 	assert_int_equal(lookup(table, 0, 2, SEC(500)), NOWHERE);
 
 	vs_mactable_age(table, SEC(310));
-	assert_int_equal(vs_mactable_stats(table)->entries, 1);
-	assert_int_equal(vs_mactable_stats(table)->aged, 1);
-	assert_int_equal(vs_mactable_port_stats(table, 1)->aged, 1);
+	assert_int_equal(stats_of(table).entries, 1);
+	assert_int_equal(stats_of(table).aged, 1);
+	assert_int_equal(port_stats_of(table, 1).aged, 1);
 	/* Heard again after its time: learned anew, even from another port. */
 	assert_int_equal(learn(table, 0, 2, 4, SEC(500)), VS_MAC_NEW);
-	assert_int_equal(vs_mactable_stats(table)->aged, 2);
-	assert_int_equal(vs_mactable_stats(table)->moved, 0);
+	assert_int_equal(stats_of(table).aged, 2);
+	assert_int_equal(stats_of(table).moved, 0);
 	vs_mactable_free(table);
 }
 
@@ -168,9 +184,9 @@ static void test_learning_reclaims_what_has_aged(void **state)
 		learn(table, 0, i, 1, 0);
 	for (uint32_t i = 100; i < 108; i++)
 		learn(table, 0, i, 2, SEC(10));
-	assert_int_equal(vs_mactable_stats(table)->aged, 16);
-	assert_int_equal(vs_mactable_stats(table)->evicted, 0);
-	assert_int_equal(vs_mactable_stats(table)->entries, 8);
+	assert_int_equal(stats_of(table).aged, 16);
+	assert_int_equal(stats_of(table).evicted, 0);
+	assert_int_equal(stats_of(table).entries, 8);
 	vs_mactable_free(table);
 }
 
@@ -199,10 +215,10 @@ static void test_flood_of_addresses_hurts_its_own_port_only(void **state)
 		learn(table, 0, 1000 + i, 7, i * VS_MSEC);
 	for (uint32_t i = 0; i < 100; i++)
 		assert_int_equal(lookup(table, 0, i, SEC(20)), i % 4);
-	assert_int_equal(vs_mactable_stats(table)->entries, 1024);
-	assert_int_equal(vs_mactable_port_stats(table, 7)->entries, 924);
-	assert_int_equal(vs_mactable_port_stats(table, 7)->evicted, 20000 - 924);
-	assert_int_equal(vs_mactable_stats(table)->evicted, 20000 - 924);
+	assert_int_equal(stats_of(table).entries, 1024);
+	assert_int_equal(port_stats_of(table, 7).entries, 924);
+	assert_int_equal(port_stats_of(table, 7).evicted, 20000 - 924);
+	assert_int_equal(stats_of(table).evicted, 20000 - 924);
 	/* Of the flood, the newest are there. */
 	assert_int_equal(lookup(table, 0, 1000 + 19999, SEC(20)), 7);
 	assert_int_equal(lookup(table, 0, 1000 + 20000 - 924, SEC(20)), 7);
@@ -220,8 +236,8 @@ static void test_latecomer_gets_its_share(void **state)
 		learn(table, 0, i, 1, 0);
 	for (uint32_t i = 100; i < 120; i++)
 		learn(table, 0, i, 2, 0);
-	assert_int_equal(vs_mactable_port_stats(table, 1)->entries, 8);
-	assert_int_equal(vs_mactable_port_stats(table, 2)->entries, 8);
+	assert_int_equal(port_stats_of(table, 1).entries, 8);
+	assert_int_equal(port_stats_of(table, 2).entries, 8);
 	assert_int_equal(lookup(table, 0, 7, 0), NOWHERE);
 	assert_int_equal(lookup(table, 0, 8, 0), 1);
 	assert_int_equal(lookup(table, 0, 111, 0), NOWHERE);
@@ -251,24 +267,24 @@ static void test_port_limit(void **state)
 	vs_mactable_set_limit(table, 1, 3, 0);
 	for (uint32_t i = 0; i < 5; i++)
 		learn(table, 0, i, 1, 0);
-	assert_int_equal(vs_mactable_port_stats(table, 1)->entries, 3);
-	assert_int_equal(vs_mactable_port_stats(table, 1)->evicted, 2);
+	assert_int_equal(port_stats_of(table, 1).entries, 3);
+	assert_int_equal(port_stats_of(table, 1).evicted, 2);
 	assert_int_equal(lookup(table, 0, 1, 0), NOWHERE);
 	assert_int_equal(lookup(table, 0, 2, 0), 1);
 
 	/* A station that moves here counts too. */
 	learn(table, 0, 50, 2, 0);
 	assert_int_equal(learn(table, 0, 50, 1, 0), VS_MAC_MOVED);
-	assert_int_equal(vs_mactable_port_stats(table, 1)->entries, 3);
+	assert_int_equal(port_stats_of(table, 1).entries, 3);
 	assert_int_equal(lookup(table, 0, 2, 0), NOWHERE);
 
 	vs_mactable_set_limit(table, 1, 1, 0);
-	assert_int_equal(vs_mactable_port_stats(table, 1)->entries, 1);
+	assert_int_equal(port_stats_of(table, 1).entries, 1);
 	assert_int_equal(lookup(table, 0, 50, 0), 1);
 	vs_mactable_set_limit(table, 1, 0, 0);
 	for (uint32_t i = 0; i < 5; i++)
 		learn(table, 0, i, 1, 0);
-	assert_int_equal(vs_mactable_port_stats(table, 1)->entries, 6);
+	assert_int_equal(port_stats_of(table, 1).entries, 6);
 	vs_mactable_free(table);
 }
 
@@ -282,15 +298,15 @@ static void test_flush_port(void **state)
 	vs_mactable_flush_port(table, 1);
 	for (uint32_t i = 0; i < 40; i++)
 		assert_int_equal(lookup(table, (uint16_t)(i % 3), i, 0), i % 2 ? NOWHERE : 0);
-	assert_int_equal(vs_mactable_stats(table)->entries, 20);
-	assert_int_equal(vs_mactable_stats(table)->flushed, 20);
-	assert_int_equal(vs_mactable_port_stats(table, 1)->flushed, 20);
+	assert_int_equal(stats_of(table).entries, 20);
+	assert_int_equal(stats_of(table).flushed, 20);
+	assert_int_equal(port_stats_of(table, 1).flushed, 20);
 
 	vs_mactable_reset_port(table, 1, 2);
-	assert_int_equal(vs_mactable_port_stats(table, 1)->flushed, 0);
+	assert_int_equal(port_stats_of(table, 1).flushed, 0);
 	for (uint32_t i = 0; i < 5; i++)
 		learn(table, 9, i, 1, 0);
-	assert_int_equal(vs_mactable_port_stats(table, 1)->entries, 2);
+	assert_int_equal(port_stats_of(table, 1).entries, 2);
 	vs_mactable_free(table);
 }
 
@@ -512,21 +528,21 @@ static void assert_same(const struct vs_mactable *table, const struct model *m, 
 	for (uint32_t cursor = 0; vs_mactable_next(table, now, &cursor, &entry); shown++)
 		;
 	assert_int_equal(shown, m->count);
-	assert_true(vs_mactable_stats(table)->entries <= MODEL_ENTRIES);
+	assert_true(stats_of(table).entries <= MODEL_ENTRIES);
 }
 
 static void assert_same_counts(struct vs_mactable *table, const struct model *m, uint64_t now)
 {
-	const struct vs_mactable_stats *stats = vs_mactable_stats(table);
-
 	vs_mactable_age(table, now);
-	assert_int_equal(stats->entries, m->count);
-	assert_int_equal(stats->learned, m->learned);
-	assert_int_equal(stats->moved, m->moved);
-	assert_int_equal(stats->evicted, m->evicted);
-	assert_int_equal(stats->aged + stats->flushed, m->gone);
+	struct vs_mactable_stats stats = stats_of(table);
+
+	assert_int_equal(stats.entries, m->count);
+	assert_int_equal(stats.learned, m->learned);
+	assert_int_equal(stats.moved, m->moved);
+	assert_int_equal(stats.evicted, m->evicted);
+	assert_int_equal(stats.aged + stats.flushed, m->gone);
 	for (uint16_t port = 0; port < MODEL_PORTS; port++)
-		assert_int_equal(vs_mactable_port_stats(table, port)->entries, model_port_count(m, port));
+		assert_int_equal(port_stats_of(table, port).entries, model_port_count(m, port));
 }
 
 static void test_random_operations(void **state)
