@@ -1,9 +1,11 @@
 /* Loads and stores of integers in wire order, and a read-only view with which foreign bytes are parsed.
- * The accessors take unaligned pointers. A view never reads beyond its end: the first short read makes it fail
+ * The accessors take unaligned pointers; through memcpy(), which compilers turn into one load or store, as they do not
+ * always with shifts. A view never reads beyond its end: the first short read makes it fail
  * and every read after that returns zero, so a parser checks once at its end (vs_view_ok). */
 #ifndef VS_BASE_BYTES_H
 #define VS_BASE_BYTES_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -11,75 +13,84 @@
 
 static inline uint16_t vs_get_be16(const uint8_t *p)
 {
-	return (uint16_t)(p[0] << 8 | p[1]);
+	uint16_t v;
+	memcpy(&v, p, sizeof(v));
+	return be16toh(v);
 }
 
 static inline uint32_t vs_get_be24(const uint8_t *p)
 {
-	return (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2];
+	return (uint32_t)p[0] << 16 | vs_get_be16(p + 1);
 }
 
 static inline uint32_t vs_get_be32(const uint8_t *p)
 {
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+	uint32_t v;
+	memcpy(&v, p, sizeof(v));
+	return be32toh(v);
 }
 
 static inline uint64_t vs_get_be64(const uint8_t *p)
 {
-	return (uint64_t)vs_get_be32(p) << 32 | vs_get_be32(p + 4);
+	uint64_t v;
+	memcpy(&v, p, sizeof(v));
+	return be64toh(v);
 }
 
 static inline uint16_t vs_get_le16(const uint8_t *p)
 {
-	return (uint16_t)(p[1] << 8 | p[0]);
+	uint16_t v;
+	memcpy(&v, p, sizeof(v));
+	return le16toh(v);
 }
 
 static inline uint32_t vs_get_le32(const uint8_t *p)
 {
-	return (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0];
+	uint32_t v;
+	memcpy(&v, p, sizeof(v));
+	return le32toh(v);
 }
 
 static inline void vs_put_be16(uint8_t *p, uint16_t v)
 {
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
+	v = htobe16(v);
+	memcpy(p, &v, sizeof(v));
 }
 
 static inline void vs_put_be24(uint8_t *p, uint32_t v)
 {
 	p[0] = (uint8_t)(v >> 16);
-	p[1] = (uint8_t)(v >> 8);
-	p[2] = (uint8_t)v;
+	vs_put_be16(p + 1, (uint16_t)v);
 }
 
 static inline void vs_put_be32(uint8_t *p, uint32_t v)
 {
-	vs_put_be16(p, (uint16_t)(v >> 16));
-	vs_put_be16(p + 2, (uint16_t)v);
+	v = htobe32(v);
+	memcpy(p, &v, sizeof(v));
 }
 
 static inline void vs_put_be64(uint8_t *p, uint64_t v)
 {
-	vs_put_be32(p, (uint32_t)(v >> 32));
-	vs_put_be32(p + 4, (uint32_t)v);
+	v = htobe64(v);
+	memcpy(p, &v, sizeof(v));
 }
 
 static inline void vs_put_le16(uint8_t *p, uint16_t v)
 {
-	p[0] = (uint8_t)v;
-	p[1] = (uint8_t)(v >> 8);
+	v = htole16(v);
+	memcpy(p, &v, sizeof(v));
 }
 
 static inline void vs_put_le32(uint8_t *p, uint32_t v)
 {
-	vs_put_le16(p, (uint16_t)v);
-	vs_put_le16(p + 2, (uint16_t)(v >> 16));
+	v = htole32(v);
+	memcpy(p, &v, sizeof(v));
 }
 
 static inline void vs_put_le64(uint8_t *p, uint64_t v)
 {
-	vs_put_le32(p, (uint32_t)v);
-	vs_put_le32(p + 4, (uint32_t)(v >> 32));
+	v = htole64(v);
+	memcpy(p, &v, sizeof(v));
 }
 
 struct vs_view {

@@ -17,6 +17,7 @@
 	X(PORT_DOWN, "frame from or to a port whose link is down")                     \
 	X(NO_PORTS, "frame to flood with no other port up")                           \
 	X(NO_BUFFER, "buffer pool at its maximum")                                    \
+	X(RING_FULL, "frame for another worker that does not keep up")                \
 	X(QUEUE_FULL, "queue at its limit, head of the fattest flow dropped")         \
 	X(QUEUE_CODEL, "dropped by CoDel")                                            \
 	X(MAX_AGE, "frame older than max_age given up (SKIP)")                        \
@@ -28,6 +29,11 @@
 	X(REPLAY, "datagram whose counter was seen before or is too old")             \
 	X(BAD_SEAL, "datagram that fails authentication")                             \
 	X(SESSION_EXPIRED, "datagram under keys past their lifetime")                 \
+	X(CLEAR_REFUSED, "clear datagram of a link that is not in the clear")         \
+	X(CLEAR_COUNTER, "clear datagram too far ahead of the sealed ones")           \
+	X(CLEAR_ADDRESS, "clear datagram from another address than the sealed ones")  \
+	X(CLEAR_KIND, "clear datagram of what must be sealed")                        \
+	X(CLEAR_FORGED, "lane that has been fed forged segments in the clear")        \
 	X(BAD_KIND, "sealed datagram of an unknown kind")                             \
 	X(BAD_SEGMENT, "malformed KCP segment")                                       \
 	X(BAD_LANE, "segment of a lane outside the agreed number")                    \
@@ -43,6 +49,7 @@
 	X(UNKNOWN_KEY, "handshake from a key that no port names")                     \
 	X(OLD_INITIATION, "handshake initiation with an old timestamp")               \
 	X(HANDSHAKE_LIMIT, "handshake over the rate or queue limit")                  \
+	X(HANDSHAKE_TERMS, "handshake with a cipher or mode that one side refuses")   \
 	X(SEND_FAILED, "datagram that the socket refused")
 
 enum vs_drop {

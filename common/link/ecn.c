@@ -64,7 +64,7 @@ bool vs_ecn_mark(struct vs_frame *frame)
 		return false;
 	if (codepoint(header) == VS_ECN_CE)
 		return true;
-	assert(frame->refs == 1);
+	assert(!vs_frame_is_shared(frame));
 	uint8_t *ip = vs_frame_bytes(frame) + (header - vs_frame_cbytes(frame));
 	if (is_ipv4(ip))
 		mark_ipv4(ip);

@@ -13,8 +13,9 @@
 /* The hash of the frame's flow: MAC addresses, VLAN, IP addresses, protocol, and the ports of TCP, UDP, UDP-Lite, DCCP
  * and SCTP, the SPI of ESP or the identifier of an ICMP echo. Fragments of an IP packet are hashed without ports, all
  * of them, so that they stay in order. Never 0. The result is kept in frame->flow_hash and returned from there the
- * next time, so all frames of a pool are to be hashed under one key. `key` is secret and random, or a stranger could
- * choose packets that collide with somebody else's flow. */
+ * next time, so all frames that can meet are to be hashed under one key; called before a frame crosses to another
+ * thread, it leaves the calls made there nothing to write. `key` is secret and random, or a stranger could choose
+ * packets that collide with somebody else's flow. */
 uint32_t vs_flow_hash(struct vs_frame *frame, uint64_t key);
 
 #define VS_FLOW_TAGS_MAX 2

@@ -15,22 +15,30 @@ void vs_framing_encode(uint8_t out[VS_FRAMING_HEADER], uint16_t flag, uint32_t l
 	vs_put_be16(out + 2, (uint16_t)len);
 }
 
+/* Puts the header in front of the frame. A frame that other threads read has it already and must not be written. */
+static uint8_t *put_in_front(struct vs_frame *frame, const uint8_t *header, size_t size)
+{
+	assert(frame->offset >= size);
+	uint8_t *at = vs_frame_bytes(frame) - size;
+	if (memcmp(at, header, size) != 0)
+		memcpy(at, header, size);
+	return at;
+}
+
 static uint8_t *prepend_super(struct vs_frame *frame)
 {
-	assert(frame->offset >= VS_FRAMING_SUPER_HEADER);
-	uint8_t *header = vs_frame_bytes(frame) - VS_FRAMING_SUPER_HEADER;
+	uint8_t header[VS_FRAMING_SUPER_HEADER];
 	vs_put_be16(header, VS_FLAG_SUPER);
 	vs_put_be32(header + 2, frame->len);
 	memcpy(header + 6, frame->vnet, VS_VNET_SIZE);
-	return header;
+	return put_in_front(frame, header, sizeof(header));
 }
 
 static uint8_t *prepend(struct vs_frame *frame, uint16_t flag)
 {
-	assert(frame->offset >= VS_FRAMING_HEADER);
-	uint8_t *header = vs_frame_bytes(frame) - VS_FRAMING_HEADER;
+	uint8_t header[VS_FRAMING_HEADER];
 	vs_framing_encode(header, flag, frame->len);
-	return header;
+	return put_in_front(frame, header, sizeof(header));
 }
 
 static bool valid_length(uint16_t flag, uint32_t len)
@@ -42,10 +50,21 @@ static bool valid_length(uint16_t flag, uint32_t len)
 	return flag == VS_FLAG_CONTROL && len >= TLV_HEADER && len <= VS_CONTROL_MAX;
 }
 
+static bool can_be_framed(const struct vs_frame *frame)
+{
+	return valid_length(frame->super ? VS_FLAG_SUPER : VS_FLAG_FRAME, frame->len);
+}
+
 uint8_t *vs_framing_prepend(struct vs_frame *frame)
 {
-	assert(valid_length(frame->super ? VS_FLAG_SUPER : VS_FLAG_FRAME, frame->len));
+	assert(can_be_framed(frame));
 	return frame->super ? prepend_super(frame) : prepend(frame, VS_FLAG_FRAME);
+}
+
+void vs_framing_prepare(struct vs_frame *frame)
+{
+	if (can_be_framed(frame))
+		vs_framing_prepend(frame);
 }
 
 uint8_t *vs_framing_prepend_control(struct vs_frame *frame)

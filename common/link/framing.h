@@ -27,9 +27,13 @@ static inline uint32_t vs_framing_size(const struct vs_frame *frame)
 }
 
 /* Writes the header of an Ethernet frame (VS_ETH_HEADER ... VS_ETH_FRAME_MAX bytes, a super-frame VS_FRAME_MAX;
- * asserted) into the headroom right before its bytes; returns the start of the header. Allowed on a shared frame: the
- * header is the same for every link. */
+ * asserted) into the headroom right before its bytes; returns the start of the header. Allowed on a frame that is
+ * shared within the thread: the header is the same for every link. What is there already is not written again. */
 uint8_t *vs_framing_prepend(struct vs_frame *frame);
+
+/* The same ahead of time, before the frame crosses to another thread: every vs_framing_prepend() after it, on whatever
+ * thread, only reads, as long as nobody changes the frame. A frame that is too long for any link is left as it is. */
+void vs_framing_prepare(struct vs_frame *frame);
 
 /* The same for a buffer that holds the TLVs of a control message (at least one TLV, at most VS_CONTROL_MAX bytes,
  * asserted). */

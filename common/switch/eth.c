@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "base/bytes.h"
-#include "switch/gso.h"
+#include "base/gso.h"
 
 #define ADDRESSES_SIZE 12 /* destination and source, which stay in front of the tag */
 
@@ -79,11 +79,11 @@ int vs_mac_parse(const char *text, struct vs_mac *out)
 }
 
 /* Trades the reference for one to a frame that may be written and has the headroom. */
-static struct vs_frame *make_writable(struct vs_frame *frame, uint32_t headroom)
+static struct vs_frame *make_writable(struct vs_pool *pool, struct vs_frame *frame, uint32_t headroom)
 {
-	if (vs_likely(frame->refs == 1 && frame->offset >= headroom))
+	if (vs_likely(!vs_frame_is_shared(frame) && frame->offset >= headroom))
 		return frame;
-	struct vs_frame *copy = vs_frame_copy(frame);
+	struct vs_frame *copy = vs_frame_copy(pool, frame);
 	vs_frame_unref(frame);
 	return copy;
 }
@@ -107,10 +107,10 @@ static void shift_offsets(struct vs_frame *frame, int bytes)
 	vs_vnet_encode(&vnet, frame->vnet);
 }
 
-struct vs_frame *vs_eth_push_tag(struct vs_frame *frame, uint16_t tci)
+struct vs_frame *vs_eth_push_tag(struct vs_pool *pool, struct vs_frame *frame, uint16_t tci)
 {
 	assert(frame->len >= VS_ETH_HEADER_SIZE);
-	frame = make_writable(frame, VS_ETH_TAG_SIZE);
+	frame = make_writable(pool, frame, VS_ETH_TAG_SIZE);
 	if (!frame)
 		return NULL;
 	uint8_t *old = vs_frame_bytes(frame);
@@ -124,10 +124,10 @@ struct vs_frame *vs_eth_push_tag(struct vs_frame *frame, uint16_t tci)
 	return frame;
 }
 
-struct vs_frame *vs_eth_pop_tag(struct vs_frame *frame)
+struct vs_frame *vs_eth_pop_tag(struct vs_pool *pool, struct vs_frame *frame)
 {
 	assert(has_tag(frame));
-	frame = make_writable(frame, 0);
+	frame = make_writable(pool, frame, 0);
 	if (!frame)
 		return NULL;
 	uint8_t *old = vs_frame_bytes(frame);
@@ -138,10 +138,10 @@ struct vs_frame *vs_eth_pop_tag(struct vs_frame *frame)
 	return frame;
 }
 
-struct vs_frame *vs_eth_set_tag(struct vs_frame *frame, uint16_t tci)
+struct vs_frame *vs_eth_set_tag(struct vs_pool *pool, struct vs_frame *frame, uint16_t tci)
 {
 	assert(has_tag(frame));
-	frame = make_writable(frame, 0);
+	frame = make_writable(pool, frame, 0);
 	if (frame)
 		vs_put_be16(vs_frame_bytes(frame) + ADDRESSES_SIZE + 2, tci);
 	return frame;

@@ -66,16 +66,16 @@ const char *vs_mac_format(const struct vs_mac *mac, char buf[VS_MAC_TEXT_SIZE]);
 int vs_mac_parse(const char *text, struct vs_mac *out) VS_MUST_CHECK;
 
 /* The three below consume the caller's reference and return one to a frame with the change made: the same frame where
- * the reference was the only one and the headroom suffices, else a private copy. NULL: no buffer for the copy; the
- * caller's reference is given back all the same. */
+ * the reference was the only one and the headroom suffices, else a private copy from the pool, the caller's own. NULL:
+ * no buffer for the copy; the caller's reference is given back all the same. */
 
 /* Puts a C-tag in front of the type. */
-struct vs_frame *vs_eth_push_tag(struct vs_frame *frame, uint16_t tci) VS_MUST_CHECK;
+struct vs_frame *vs_eth_push_tag(struct vs_pool *pool, struct vs_frame *frame, uint16_t tci) VS_MUST_CHECK;
 
 /* Removes the outer C-tag, which must be there. */
-struct vs_frame *vs_eth_pop_tag(struct vs_frame *frame) VS_MUST_CHECK;
+struct vs_frame *vs_eth_pop_tag(struct vs_pool *pool, struct vs_frame *frame) VS_MUST_CHECK;
 
 /* Overwrites the outer C-tag, which must be there. */
-struct vs_frame *vs_eth_set_tag(struct vs_frame *frame, uint16_t tci) VS_MUST_CHECK;
+struct vs_frame *vs_eth_set_tag(struct vs_pool *pool, struct vs_frame *frame, uint16_t tci) VS_MUST_CHECK;
 
 #endif

@@ -49,7 +49,7 @@ static size_t compare(struct vs_frame_list *a, struct vs_frame_list *b, uint8_t 
 	CHECK(a->count == b->count);
 	for (struct vs_frame *x; (x = vs_frame_list_pop(a));) {
 		struct vs_frame *y = vs_frame_list_pop(b);
-		CHECK(x->len == y->len && x->refs == 1 && y->refs == 1);
+		CHECK(x->len == y->len && !vs_frame_is_shared(x) && !vs_frame_is_shared(y));
 		CHECK(memcmp(prepend(x), prepend(y), VS_FRAMING_HEADER + x->len) == 0);
 		bytes += VS_FRAMING_HEADER + x->len;
 		vs_frame_unref(x);

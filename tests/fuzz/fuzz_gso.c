@@ -1,6 +1,7 @@
 /* Super-frames from a foreign peer: a virtio-net header and the frame's bytes. What is taken for valid is cut into
  * frames that carry its payload once and in order, whose lengths agree with their headers and whose checksums agree
- * with the pseudo-header's sum that came with it. The bytes behind the frame's end are poisoned. The same input is
+ * with the pseudo-header's sum that came with it; and where segments are dropped or taken from its front before it is
+ * cut, the frames are the same. The bytes behind the frame's end are poisoned. The same input is
  * then a plain frame whose checksum is to be completed: nothing but the field changes. */
 #include <stdint.h>
 #include <stdlib.h>
@@ -19,14 +20,9 @@
 #endif
 
 #include "base/bytes.h"
+#include "base/gso.h"
+#include "fuzz/check.h"
 #include "superframe.h"
-#include "switch/gso.h"
-
-#define CHECK(condition)                 \
-	do {                             \
-		if (!(condition))        \
-			abort();         \
-	} while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -49,13 +45,58 @@ static void check_segment(const struct vs_frame *super, const struct vs_vnet *vn
 	bool last = position + payload == super->len - vnet->hdr_len;
 
 	CHECK(segment->len > vnet->hdr_len && payload <= vnet->gso_size && (last || payload == vnet->gso_size));
-	CHECK(!segment->super && segment->refs == 1);
+	CHECK(!segment->super && !vs_frame_is_shared(segment));
 	CHECK(memcmp(bytes, vs_frame_cbytes(super), 12) == 0);
 	CHECK(memcmp(bytes + vnet->hdr_len, vs_frame_cbytes(super) + vnet->hdr_len + position, payload) == 0);
 	if (vnet->gso_type == VS_GSO_UDP_L4)
 		CHECK(vs_get_be16(bytes + vnet->csum_start + 4) == segment->len - vnet->csum_start);
 	uint32_t sum = pseudo_sum(super, vnet, segment->len);
 	CHECK(superframe_sum(sum, bytes + vnet->csum_start, segment->len - vnet->csum_start) == 0xffff);
+}
+
+/* Asserts that what the frame stands for comes next among the segments of the whole, and takes it off there. */
+static void expect_next(struct vs_frame_list *whole, struct vs_pool *pool, struct vs_frame *frame)
+{
+	struct vs_frame_list cut;
+	struct vs_frame *got;
+
+	vs_frame_list_init(&cut, VS_GSO_SEGMENTS_MAX);
+	if (frame->super)
+		CHECK(vs_gso_segment(pool, frame, UINT32_MAX, &cut) == 0);
+	else
+		CHECK(vs_frame_list_push(&cut, vs_frame_ref(frame)));
+	while ((got = vs_frame_list_pop(&cut))) {
+		struct vs_frame *want = vs_frame_list_pop(whole);
+
+		CHECK(want && got->len == want->len);
+		CHECK(memcmp(vs_frame_cbytes(got), vs_frame_cbytes(want), want->len) == 0);
+		vs_frame_unref(got);
+		vs_frame_unref(want);
+	}
+	vs_frame_list_fini(&cut);
+}
+
+/* Of a valid super-frame: dropping the first segment or taking pieces of `len` from the front commutes with cutting. */
+static void check_front(struct vs_pool *pool, const struct vs_frame *super, uint32_t len)
+{
+	struct vs_frame *frame = vs_frame_copy(pool, super), *piece;
+	struct vs_frame_list whole;
+
+	CHECK(frame);
+	vs_frame_list_init(&whole, VS_GSO_SEGMENTS_MAX);
+	CHECK(vs_gso_segment(pool, super, UINT32_MAX, &whole) == 0);
+	bool several = whole.count > 1;
+	CHECK(vs_gso_drop_front(frame, UINT32_MAX) == several);
+	if (several)
+		vs_frame_unref(vs_frame_list_pop(&whole));
+	while ((piece = vs_gso_take_front(pool, frame, len, UINT32_MAX))) {
+		expect_next(&whole, pool, piece);
+		vs_frame_unref(piece);
+	}
+	expect_next(&whole, pool, frame);
+	CHECK(whole.count == 0);
+	vs_frame_unref(frame);
+	vs_frame_list_fini(&whole);
 }
 
 static void check_super(struct vs_pool *pool, struct vs_frame *frame)
@@ -69,12 +110,12 @@ static void check_super(struct vs_pool *pool, struct vs_frame *frame)
 	CHECK(vs_gso_sanitize(frame) == valid);
 	vs_frame_list_init(&out, VS_GSO_SEGMENTS_MAX);
 	if (!valid) {
-		CHECK(vs_gso_segment(frame, UINT32_MAX, &out) < 0 && out.count == 0);
+		CHECK(vs_gso_segment(pool, frame, UINT32_MAX, &out) < 0 && out.count == 0);
 		return;
 	}
 	vs_vnet_decode(frame->vnet, &vnet);
 	uint32_t longest = vs_gso_longest(frame);
-	CHECK(vs_gso_segment(frame, longest, &out) == 0);
+	CHECK(vs_gso_segment(pool, frame, longest, &out) == 0);
 	while ((segment = vs_frame_list_pop(&out))) {
 		CHECK(segment->len <= longest && segment->pool == pool);
 		check_segment(frame, &vnet, segment, position);
@@ -83,6 +124,8 @@ static void check_super(struct vs_pool *pool, struct vs_frame *frame)
 	}
 	CHECK(position == frame->len - vnet.hdr_len);
 	vs_frame_list_fini(&out);
+	check_front(pool, frame, frame->len / 3);
+	check_front(pool, frame, vnet.hdr_len);
 }
 
 static void check_plain(const struct vs_frame *frame, const uint8_t *raw)

@@ -1,7 +1,6 @@
-/* switch/gso against the kernel: a super-frame that enters a bridge by a TAP device with a virtio-net header leaves it
+/* base/gso against the kernel: a super-frame that enters a bridge by a TAP device with a virtio-net header leaves it
  * by one without offloads, cut by the kernel. What vs_gso_segment() makes of it must be the same, byte for byte. Needs
  * no privilege, but namespaces. */
-#include "switch/gso.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +20,7 @@
 
 #include <cmocka.h>
 
+#include "base/gso.h"
 #include "netns.h"
 #include "superframe.h"
 
@@ -185,7 +185,7 @@ static void compare_segments(struct vs_frame *super, const char *name)
 	struct vs_frame *segment;
 
 	vs_frame_list_init(&segments, VS_GSO_SEGMENTS_MAX);
-	assert_int_equal(vs_gso_segment(super, 1522, &segments), 0);
+	assert_int_equal(vs_gso_segment(pool, super, 1522, &segments), 0);
 	hand_to_kernel(super, name);
 	for (unsigned index = 0; (segment = vs_frame_list_pop(&segments)); index++) {
 		compare(segment, index, name);

@@ -57,7 +57,7 @@ static void expect(struct vs_frame_list *list, uint32_t len, uint8_t number)
 	struct vs_frame *frame = vs_frame_list_pop(list);
 	assert_non_null(frame);
 	assert_int_equal(frame->len, len);
-	assert_int_equal(frame->refs, 1);
+	assert_false(vs_frame_is_shared(frame));
 	for (size_t i = 0; i < len; i++)
 		if (vs_frame_bytes(frame)[i] != (uint8_t)(number + 7 * i))
 			fail_msg("byte %zu of frame %u", i, number);
@@ -263,6 +263,40 @@ static void test_prepend(void **state)
 	fini(&f);
 }
 
+/* What is written ahead is what the links would write, and holds until the frame is changed. */
+static void test_prepare(void **state)
+{
+	(void)state;
+	struct fixture f;
+	init(&f, 1 << 20, LIST_MAX);
+	static const uint8_t header[] = { 0xbc, 0xbc, 0x02, 0x00 }, longer[] = { 0xbc, 0xbc, 0x02, 0x04 };
+	struct vs_frame *frame = vs_frame_new(f.pool, 0x200);
+	vs_framing_prepare(frame);
+	const uint8_t *ahead = vs_frame_bytes(frame) - VS_FRAMING_HEADER;
+	assert_memory_equal(ahead, header, sizeof(header));
+	assert_ptr_equal(vs_framing_prepend(frame), ahead);
+	assert_memory_equal(ahead, header, sizeof(header));
+	frame->offset -= 4;
+	frame->len += 4;
+	assert_memory_equal(vs_framing_prepend(frame), longer, sizeof(longer));
+
+	frame->super = true;
+	memset(frame->vnet, 0x77, sizeof(frame->vnet));
+	vs_framing_prepare(frame);
+	ahead = vs_frame_bytes(frame) - VS_FRAMING_SUPER_HEADER;
+	assert_memory_equal(ahead, ((const uint8_t[]){ 0xbc, 0xbd, 0, 0, 0x02, 0x04, 0x77 }), 7);
+	assert_ptr_equal(vs_framing_prepend(frame), ahead);
+	vs_frame_unref(frame);
+
+	/* No link takes it, so nothing is written, and nothing fails. */
+	frame = vs_frame_new(f.pool, VS_ETH_FRAME_MAX + 1);
+	memset(vs_frame_bytes(frame) - 4, 0x99, 4);
+	vs_framing_prepare(frame);
+	assert_memory_equal(vs_frame_bytes(frame) - 4, "\x99\x99\x99\x99", 4);
+	vs_frame_unref(frame);
+	fini(&f);
+}
+
 static void add_super(struct fixture *f, uint32_t len)
 {
 	uint8_t *p = f->stream + f->len;
@@ -339,6 +373,7 @@ int main(void)
 		cmocka_unit_test(test_pool_exhausted),
 		cmocka_unit_test(test_list_full),
 		cmocka_unit_test(test_prepend),
+		cmocka_unit_test(test_prepare),
 		cmocka_unit_test(test_supers_at_every_split),
 		cmocka_unit_test(test_supers_are_refused),
 		cmocka_unit_test(test_idle_deframer_is_small),

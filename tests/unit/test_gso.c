@@ -7,9 +7,9 @@
 
 #include <cmocka.h>
 
+#include "base/gso.h"
 #include "superframe.h"
 #include "switch/eth.h"
-#include "switch/gso.h"
 
 #define FIN 0x01
 #define PSH 0x08
@@ -147,7 +147,7 @@ static void check_segments(const struct superframe *s, const struct vs_frame *su
 		uint32_t payload = VS_MIN(s->gso_size, s->payload - position);
 
 		assert_int_equal(segment->len, at.payload + payload);
-		assert_int_equal(segment->refs, 1);
+		assert_false(vs_frame_is_shared(segment));
 		assert_false(segment->super);
 		assert_int_equal(segment->vlan, 77);
 		assert_int_equal(segment->flow_hash, 0x12345678);
@@ -176,11 +176,11 @@ static void test_segment(void **state)
 		if (!vs_gso_valid(super))
 			fail_msg("%s: not valid", table[i].name);
 		assert_int_equal(vs_gso_longest(super), longest);
-		assert_int_equal(vs_gso_segment(super, longest - 1, &out), -EMSGSIZE);
+		assert_int_equal(vs_gso_segment(pool, super, longest - 1, &out), -EMSGSIZE);
 		assert_int_equal(out.count, 0);
-		assert_int_equal(vs_gso_segment(super, longest, &out), 0);
+		assert_int_equal(vs_gso_segment(pool, super, longest, &out), 0);
 		check_segments(&table[i], super);
-		assert_int_equal(super->refs, 1);
+		assert_false(vs_frame_is_shared(super));
 		vs_frame_unref(super);
 	}
 }
@@ -195,13 +195,13 @@ static void test_udp_checksum_is_never_zero(void **state)
 	uint8_t *b = vs_frame_bytes(super);
 
 	vs_put_be16(b + at.payload, 0);
-	assert_int_equal(vs_gso_segment(super, 1514, &out), 0);
+	assert_int_equal(vs_gso_segment(pool, super, 1514, &out), 0);
 	struct vs_frame *segment = vs_frame_list_pop(&out);
 	vs_put_be16(b + at.payload, vs_get_be16(vs_frame_cbytes(segment) + at.l4 + 6));
 	vs_frame_unref(segment);
 	vs_frame_list_clear(&out);
 
-	assert_int_equal(vs_gso_segment(super, 1514, &out), 0);
+	assert_int_equal(vs_gso_segment(pool, super, 1514, &out), 0);
 	segment = vs_frame_list_pop(&out);
 	assert_int_equal(vs_get_be16(vs_frame_cbytes(segment) + at.l4 + 6), 0xffff);
 	vs_frame_unref(segment);
@@ -216,18 +216,208 @@ static void test_limits_of_memory(void **state)
 	struct vs_frame *super = make(s);
 
 	vs_frame_list_init(&few, 10);
-	assert_int_equal(vs_gso_segment(super, 1514, &few), -ENOBUFS);
+	assert_int_equal(vs_gso_segment(pool, super, 1514, &few), -ENOBUFS);
 	assert_int_equal(few.count, 10);
 	vs_frame_list_fini(&few);
 	vs_frame_unref(super);
 
-	struct vs_pool *small = vs_pool_new(100000);
-	super = superframe_new(small, s);
-	assert_non_null(super);
-	assert_int_equal(vs_gso_segment(super, 1514, &out), -ENOMEM);
+	/* The segments come from the caller's pool, whatever pool the super-frame is from. */
+	struct vs_pool *small = vs_pool_new(50000);
+	super = make(s);
+	assert_int_equal(vs_gso_segment(small, super, 1514, &out), -ENOMEM);
 	assert_in_range(out.count, 1, 44);
+	assert_ptr_equal(out.ring[out.head]->pool, small);
 	vs_frame_list_clear(&out);
 	vs_frame_unref(super);
+	vs_pool_free(small);
+}
+
+/* --- Segments taken from the front -------------------------------------------------------------------------------- */
+
+/* What super-frames have been cut into, in order. */
+struct cuts {
+	struct vs_frame *segments[VS_GSO_SEGMENTS_MAX];
+	uint32_t n;
+};
+
+/* Adds what the frame stands for; takes over the reference. */
+static void add_cuts(struct cuts *cuts, struct vs_frame *frame)
+{
+	assert_true(cuts->n < VS_ARRAY_SIZE(cuts->segments));
+	if (!frame->super) {
+		cuts->segments[cuts->n++] = frame;
+		return;
+	}
+	assert_int_equal(vs_gso_segment(pool, frame, VS_FRAME_MAX, &out), 0);
+	for (struct vs_frame *segment; (segment = vs_frame_list_pop(&out));)
+		cuts->segments[cuts->n++] = segment;
+	vs_frame_unref(frame);
+}
+
+/* What a super-frame of the table is to be cut into, by vs_gso_segment() alone. */
+static void cut_whole(struct cuts *cuts, const struct superframe *s)
+{
+	struct vs_frame *frame = make(s);
+
+	frame->vlan = 77;
+	frame->flow_hash = 0x12345678;
+	cuts->n = 0;
+	add_cuts(cuts, frame);
+	for (uint32_t i = 0; i < cuts->n; i++)
+		assert_true(superframe_checksums_ok(vs_frame_cbytes(cuts->segments[i]), cuts->segments[i]->len,
+						    superframe_parts(s), s->ipv6, s->udp));
+}
+
+/* Asserts that `cuts` are those of `whole` from number `first` on, byte for byte, and lets them go. */
+static void expect_cuts(struct cuts *cuts, const struct cuts *whole, uint32_t first)
+{
+	assert_int_equal(cuts->n, whole->n - first);
+	for (uint32_t i = 0; i < cuts->n; i++) {
+		struct vs_frame *got = cuts->segments[i], *want = whole->segments[first + i];
+
+		assert_int_equal(got->len, want->len);
+		assert_memory_equal(vs_frame_cbytes(got), vs_frame_cbytes(want), want->len);
+		assert_int_equal(got->vlan, 77);
+		assert_int_equal(got->flow_hash, 0x12345678);
+		vs_frame_unref(got);
+	}
+	cuts->n = 0;
+}
+
+static void free_cuts(struct cuts *cuts)
+{
+	while (cuts->n > 0)
+		vs_frame_unref(cuts->segments[--cuts->n]);
+}
+
+/* As many segments dropped as there are: what is left is always cut into the rest of what the whole is cut into. */
+static void test_drop_front(void **state)
+{
+	(void)state;
+
+	for (size_t i = 0; i < VS_ARRAY_SIZE(table); i++) {
+		struct vs_frame *frame = make(&table[i]);
+		struct cuts whole, rest = { .n = 0 };
+		uint32_t dropped = 0;
+
+		frame->vlan = 77;
+		frame->flow_hash = 0x12345678;
+		cut_whole(&whole, &table[i]);
+		while (vs_gso_drop_front(frame, VS_FRAME_MAX)) {
+			struct vs_frame *copy = vs_frame_copy(pool, frame);
+
+			dropped++;
+			assert_non_null(copy);
+			assert_int_equal(frame->super, dropped + 1 < whole.n);
+			assert_true(!frame->super || vs_gso_valid(frame));
+			add_cuts(&rest, copy);
+			expect_cuts(&rest, &whole, dropped);
+		}
+		assert_int_equal(dropped, whole.n - 1);
+		vs_frame_unref(frame);
+		free_cuts(&whole);
+	}
+}
+
+static void test_drop_front_takes_cwr_along(void **state)
+{
+	(void)state;
+	const struct superframe s = { "tcp4", false, false, 0, 0, 0, ACK | CWR, VS_GSO_ECN, 3000, 1000 };
+	struct vs_frame *frame = make(&s);
+	struct vs_vnet vnet;
+
+	assert_true(vs_gso_drop_front(frame, 1514));
+	vs_vnet_decode(frame->vnet, &vnet);
+	assert_int_equal(vnet.gso_type, VS_GSO_TCPV4);
+	assert_int_equal(vs_frame_cbytes(frame)[superframe_parts(&s).l4 + 13], ACK);
+	vs_frame_unref(frame);
+}
+
+/* Pieces of every length, from one segment to all but one: as long as they may be, and in all what the whole was. */
+static void take_in_pieces(const struct superframe *s, uint32_t len)
+{
+	struct superframe_parts at = superframe_parts(s);
+	struct vs_frame *frame = make(s), *piece;
+	struct cuts whole, pieces = { .n = 0 };
+
+	frame->vlan = 77;
+	frame->flow_hash = 0x12345678;
+	cut_whole(&whole, s);
+	while ((piece = vs_gso_take_front(pool, frame, len, VS_FRAME_MAX))) {
+		assert_int_equal((piece->len - at.payload) % s->gso_size, 0);
+		assert_true(piece->len <= len || piece->len == at.payload + s->gso_size);
+		assert_true(piece->len + s->gso_size > len || !frame->super);
+		assert_int_equal(piece->super, piece->len > at.payload + s->gso_size);
+		assert_true(!piece->super || vs_gso_valid(piece));
+		assert_false(vs_frame_is_shared(piece));
+		add_cuts(&pieces, piece);
+	}
+	assert_true(!frame->super || frame->len <= len || whole.n == 1);
+	add_cuts(&pieces, frame);
+	expect_cuts(&pieces, &whole, 0);
+	free_cuts(&whole);
+}
+
+static void test_take_front(void **state)
+{
+	(void)state;
+
+	for (size_t i = 0; i < VS_ARRAY_SIZE(table); i++) {
+		uint32_t len = superframe_parts(&table[i]).payload + table[i].payload;
+
+		take_in_pieces(&table[i], 0);
+		take_in_pieces(&table[i], 1514);
+		take_in_pieces(&table[i], len / 3);
+		take_in_pieces(&table[i], len / 2);
+		take_in_pieces(&table[i], len - 1);
+	}
+}
+
+/* What cannot be divided is left as it is. */
+static void test_front_refused(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *what;
+		uint32_t payload, len, frame_max;
+		bool plain, flawed;
+	} rows[] = {
+		{ "one segment", 1000, 0, 9022, false, false },
+		{ "len spans it", 3000, 3054, 9022, false, false },
+		{ "segments too long", 3000, 0, 1053, false, false },
+		{ "no super-frame", 3000, 0, 9022, true, false },
+		{ "not valid", 3000, 0, 9022, false, true },
+	};
+
+	for (size_t i = 0; i < VS_ARRAY_SIZE(rows); i++) {
+		const struct superframe s = { "tcp4", false, false, 0, 0, 0, ACK, 0, rows[i].payload, 1000 };
+		struct vs_frame *frame = make(&s), *before = make(&s);
+
+		frame->super = !rows[i].plain;
+		if (rows[i].flawed)
+			vs_put_le16(frame->vnet + 6, UINT16_MAX);
+		if (rows[i].len == 0 && vs_gso_drop_front(frame, rows[i].frame_max))
+			fail_msg("%s: dropped", rows[i].what);
+		if (vs_gso_take_front(pool, frame, rows[i].len, rows[i].frame_max))
+			fail_msg("%s: taken", rows[i].what);
+		assert_int_equal(frame->len, before->len);
+		assert_memory_equal(vs_frame_cbytes(frame), vs_frame_cbytes(before), before->len);
+		vs_frame_unref(frame);
+		vs_frame_unref(before);
+	}
+}
+
+static void test_take_front_without_a_buffer(void **state)
+{
+	(void)state;
+	const struct superframe s = { "tcp4", false, false, 0, 0, 0, ACK, 0, 3000, 1000 };
+	struct vs_pool *small = vs_pool_new(100);
+	struct vs_frame *frame = make(&s);
+
+	assert_null(vs_gso_take_front(small, frame, 0, 1514));
+	assert_int_equal(frame->len, superframe_parts(&s).payload + 3000);
+	assert_true(vs_gso_valid(frame));
+	vs_frame_unref(frame);
 	vs_pool_free(small);
 }
 
@@ -276,7 +466,7 @@ static void check_refused(const struct superframe *s, const struct flaw *flaws, 
 		apply(part_of(frame, s, flaws[i].part) + flaws[i].offset, &flaws[i]);
 		if (vs_gso_valid(frame) || vs_gso_sanitize(frame))
 			fail_msg("%s: %s: taken for valid", s->name, flaws[i].what);
-		assert_int_equal(vs_gso_segment(frame, 65535, &out), -EINVAL);
+		assert_int_equal(vs_gso_segment(pool, frame, 65535, &out), -EINVAL);
 		assert_int_equal(out.count, 0);
 		vs_frame_unref(frame);
 	}
@@ -434,7 +624,7 @@ static void test_mutations(void **state)
 		}
 		uint16_t headers = vs_get_le16(frame->vnet + 2);
 		uint32_t longest = vs_gso_longest(frame);
-		assert_int_equal(vs_gso_segment(frame, longest, &out), 0);
+		assert_int_equal(vs_gso_segment(pool, frame, longest, &out), 0);
 		while ((segment = vs_frame_list_pop(&out))) {
 			assert_in_range(segment->len, headers + 1u, longest);
 			payload += segment->len - headers;
@@ -511,11 +701,11 @@ static void test_tags_move_offsets(void **state)
 		uint8_t before[VS_VNET_SIZE];
 
 		memcpy(before, frame->vnet, sizeof(before));
-		frame = vs_eth_push_tag(frame, 5);
+		frame = vs_eth_push_tag(pool, frame, 5);
 		assert_int_equal(vs_get_le16(frame->vnet + 2), headers + 4);
 		assert_int_equal(vs_get_le16(frame->vnet + 6), start + 4);
 		assert_int_equal(vs_gso_valid(frame), table[i].tags < VS_GSO_TAGS_MAX);
-		frame = vs_eth_pop_tag(frame);
+		frame = vs_eth_pop_tag(pool, frame);
 		assert_memory_equal(frame->vnet, before, sizeof(before));
 		assert_true(vs_gso_valid(frame));
 		vs_frame_unref(frame);
@@ -531,6 +721,11 @@ int main(void)
 		TEST(test_segment),
 		TEST(test_udp_checksum_is_never_zero),
 		TEST(test_limits_of_memory),
+		TEST(test_drop_front),
+		TEST(test_drop_front_takes_cwr_along),
+		TEST(test_take_front),
+		TEST(test_front_refused),
+		TEST(test_take_front_without_a_buffer),
 		TEST(test_flawed_headers_are_refused),
 		TEST(test_limits_of_super_frames),
 		TEST(test_truncated_and_padded_frames_are_refused),

@@ -1,10 +1,11 @@
 /* Generic segmentation offload: super-frames, which hold many frames' worth of one TCP or UDP flow behind one set of
  * headers, as a TAP device with a virtio-net header hands them over (VIRTIO 1.2, section 5.1.6). Here they are checked
  * when a peer sent them, and cut into complete frames for whoever cannot take them, byte for byte as the Linux kernel
- * cuts them. Also completes the checksum that the kernel left to its device in a frame of ordinary length. Relies on
- * frame buffers alone; used by the TAP devices and by the ports of the switch. */
-#ifndef VS_SWITCH_GSO_H
-#define VS_SWITCH_GSO_H
+ * cuts them; or shortened at their front, segment by segment, for a queue that drops one or sends them piecemeal. Also
+ * completes the checksum that the kernel left to its device in a frame of ordinary length. Relies on frame buffers alone;
+ * used by the TAP devices, the ports of the switch and the queue of a link. */
+#ifndef VS_BASE_GSO_H
+#define VS_BASE_GSO_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -62,11 +63,25 @@ bool vs_gso_sanitize(struct vs_frame *frame);
 /* Length of the longest frame that segmentation makes of a valid super-frame, for the check against a port's MTU. */
 uint32_t vs_gso_longest(const struct vs_frame *frame);
 
-/* Cuts a super-frame into complete frames and appends them to `out`, in order. They come from its own pool and have its
- * VLAN and flow hash; its reference stays the caller's. 0, or: -EINVAL: it is not valid; -EMSGSIZE: a segment would be
- * longer than frame_max bytes; -ENOMEM: no buffer, or no memory for the list; -ENOBUFS: the list is at its maximum.
- * After the last two, what was appended stays; before, nothing was. */
-int vs_gso_segment(struct vs_frame *frame, uint32_t frame_max, struct vs_frame_list *out) VS_MUST_CHECK;
+/* Cuts a super-frame into complete frames and appends them to `out`, in order. They come from the pool, the caller's
+ * own, and have its VLAN and flow hash; its reference stays the caller's. 0, or: -EINVAL: it is not valid; -EMSGSIZE: a
+ * segment would be longer than frame_max bytes; -ENOMEM: no buffer, or no memory for the list; -ENOBUFS: the list is at
+ * its maximum. After the last two, what was appended stays; before, nothing was. */
+int vs_gso_segment(struct vs_pool *pool, const struct vs_frame *frame, uint32_t frame_max, struct vs_frame_list *out)
+	VS_MUST_CHECK;
+
+/* Drops the first segment of a super-frame: what remains stands for the others, as if each had been a frame from the
+ * start, and is a complete frame where it is the last one. No payload is moved: the headers close up behind it, into
+ * what was payload, so that a framing header has to be written anew. False, and nothing has changed: the frame is no
+ * valid super-frame, has only one segment, or one of them as a frame would be longer than frame_max bytes. The caller
+ * holds the only reference. */
+bool vs_gso_drop_front(struct vs_frame *frame, uint32_t frame_max) VS_MUST_CHECK;
+
+/* Takes segments from the front of a super-frame in the same way, but as a frame, a super-frame if they are several: as
+ * many as make at most `len` bytes, and at least one. It is a copy from the pool, with the VLAN and the flow hash. NULL,
+ * and nothing has changed: as vs_gso_drop_front(), or len spans the whole, or there is no buffer. */
+struct vs_frame *vs_gso_take_front(struct vs_pool *pool, struct vs_frame *frame, uint32_t len, uint32_t frame_max)
+	VS_MUST_CHECK;
 
 /* Completes the checksum of a frame (NEEDS_CSUM without GSO) whose field holds the sum of the pseudo-header. False: the
  * field is outside of the frame, which was not changed. */

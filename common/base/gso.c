@@ -1,11 +1,11 @@
-#include "switch/gso.h"
+#include "base/gso.h"
 
 #include <assert.h>
-#include <endian.h>
 #include <errno.h>
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/checksum.h"
 
 #define ADDRESSES_SIZE 12
 #define ETHERTYPE_IPV4 0x0800
@@ -183,7 +183,7 @@ bool vs_gso_sanitize(struct vs_frame *frame)
 	struct vs_vnet vnet;
 	struct layout at;
 
-	assert(frame->refs == 1);
+	assert(!vs_frame_is_shared(frame));
 	if (!check(frame, &vnet, &at))
 		return false;
 	vnet.hdr_len = (uint16_t)at.payload;
@@ -191,58 +191,7 @@ bool vs_gso_sanitize(struct vs_frame *frame)
 	return true;
 }
 
-/* --- Checksums (RFC 1071) ----------------------------------------------------------------------------------------- */
-
-static uint64_t load(const uint8_t *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
-static uint16_t fold(uint64_t sum)
-{
-	sum = (sum & UINT32_MAX) + (sum >> 32);
-	sum = (sum & UINT32_MAX) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)((sum & 0xffff) + (sum >> 16));
-}
-
-/* The ones' complement sum of the bytes, in the order in which this machine loads them: it is the same in every byte
- * order as long as it is stored as it was loaded (RFC 1071, section 2 B). Halves of 64-bit words are added up, so that
- * no carry is lost in less than 2^32 of them. */
-static uint16_t sum_bytes(const uint8_t *p, size_t n)
-{
-	uint64_t even = 0, odd = 0, rest = 0;
-
-	for (; n >= 32; p += 32, n -= 32) {
-		uint64_t a = load(p), b = load(p + 8), c = load(p + 16), d = load(p + 24);
-
-		even += (a & UINT32_MAX) + (b & UINT32_MAX) + (c & UINT32_MAX) + (d & UINT32_MAX);
-		odd += (a >> 32) + (b >> 32) + (c >> 32) + (d >> 32);
-	}
-	for (; n >= 8; p += 8, n -= 8) {
-		even += load(p) & UINT32_MAX;
-		odd += load(p) >> 32;
-	}
-	memcpy(&rest, p, n);
-	return fold(even + odd + (rest & UINT32_MAX) + (rest >> 32));
-}
-
-static void put_native(uint8_t *p, uint16_t v)
-{
-	memcpy(p, &v, sizeof(v));
-}
-
-/* `zero` is what a checksum of zero is written as: in UDP it would mean that there is none (RFC 768). */
-static void complete(uint8_t *start, size_t len, uint32_t field, uint16_t zero)
-{
-	uint16_t checksum = (uint16_t)~sum_bytes(start, len);
-
-	put_native(start + field, checksum ? checksum : zero);
-}
+/* --- Checksums ---------------------------------------------------------------------------------------------------- */
 
 bool vs_csum_complete(uint8_t *bytes, uint32_t len, const struct vs_vnet *vnet)
 {
@@ -251,23 +200,30 @@ bool vs_csum_complete(uint8_t *bytes, uint32_t len, const struct vs_vnet *vnet)
 	if (start + vnet->csum_offset + 2 > len)
 		return false;
 	/* The protocol is not known here; both forms of zero are equal wherever zero is a checksum at all. */
-	complete(bytes + start, len - start, vnet->csum_offset, 0xffff);
+	vs_checksum_complete(bytes + start, len - start, vnet->csum_offset, 0xffff);
 	return true;
 }
 
 /* --- Segmentation ------------------------------------------------------------------------------------------------- */
 
-static void finish_ipv4(uint8_t *ip, uint32_t len, uint32_t index)
+/* Segments of a super-frame, one after another, that become a frame of their own. */
+struct run {
+	uint32_t index;    /* of the first */
+	uint32_t position; /* of the first, in bytes of payload */
+	uint32_t len;      /* bytes of payload */
+};
+
+static void set_ipv4(uint8_t *ip, uint32_t len, uint32_t index)
 {
 	uint32_t header = (ip[0] & 15) * 4;
 
 	vs_put_be16(ip + 2, (uint16_t)len);
 	vs_put_be16(ip + 4, (uint16_t)(vs_get_be16(ip + 4) + index));
 	vs_put_be16(ip + 10, 0);
-	complete(ip, header, 10, 0);
+	vs_checksum_complete(ip, header, 10, 0);
 }
 
-static void finish_tcp(uint8_t *tcp, uint32_t position, bool last)
+static void set_tcp(uint8_t *tcp, uint32_t position, bool last)
 {
 	uint8_t flags = tcp[TCP_FLAGS];
 
@@ -279,48 +235,63 @@ static void finish_tcp(uint8_t *tcp, uint32_t position, bool last)
 	vs_put_be32(tcp + TCP_SEQ, vs_get_be32(tcp + TCP_SEQ) + position);
 }
 
-/* Turns the pseudo-header's sum in the field from the super-frame's length to the segment's (RFC 1624). The addresses
- * are not summed anew: behind a routing header the sum is that of the last destination. */
-static void adjust_pseudo(uint8_t *field, uint32_t old_len, uint32_t new_len)
+static uint32_t check_field(const struct layout *at)
 {
-	put_native(field, fold((uint64_t)htobe16((uint16_t)~old_len) + htobe16((uint16_t)new_len) + sum_bytes(field, 2)));
+	return at->tcp ? TCP_CHECK : UDP_CHECK;
 }
 
-/* The headers of the segment that is segment number `index` of the super-frame and starts `position` bytes into its
- * payload, from the super-frame's, which are in it. */
-static void finish_headers(struct vs_frame *segment, const struct vs_frame *frame, const struct layout *at,
-			   uint32_t index, uint32_t position)
+/* Makes the headers of a super-frame with `payload` bytes those of a run of it. The checksum's field then holds the sum
+ * of the run's pseudo-header, from the one that was there: the addresses are not summed anew, because behind a routing
+ * header the sum is that of the last destination. */
+static void set_headers(uint8_t *bytes, const struct layout *at, const struct run *run, uint32_t payload)
 {
-	uint8_t *ip = vs_frame_bytes(segment) + at->l3;
-	uint8_t *l4 = vs_frame_bytes(segment) + at->l4;
-	uint32_t l4_len = segment->len - at->l4;
-	uint32_t field = at->tcp ? TCP_CHECK : UDP_CHECK;
+	uint8_t *ip = bytes + at->l3, *l4 = bytes + at->l4;
+	uint32_t l3_header = at->l4 - at->l3, l4_header = at->payload - at->l4;
+	uint16_t l4_len = (uint16_t)(l4_header + run->len);
 
 	if (at->ipv4)
-		finish_ipv4(ip, segment->len - at->l3, index);
+		set_ipv4(ip, l3_header + l4_len, run->index);
 	else
-		vs_put_be16(ip + 4, (uint16_t)(segment->len - at->l3 - IPV6_HEADER));
+		vs_put_be16(ip + 4, (uint16_t)(l3_header - IPV6_HEADER + l4_len));
 	if (at->tcp)
-		finish_tcp(l4, position, at->payload + position + (segment->len - at->payload) == frame->len);
+		set_tcp(l4, run->position, run->position + run->len == payload);
 	else
-		vs_put_be16(l4 + UDP_LENGTH, (uint16_t)l4_len);
-	adjust_pseudo(l4 + field, frame->len - at->l4, l4_len);
-	complete(l4, l4_len, field, at->tcp ? 0 : 0xffff);
+		vs_put_be16(l4 + UDP_LENGTH, l4_len);
+	vs_checksum_replace(l4 + check_field(at), (uint16_t)(l4_header + payload), l4_len);
 }
 
-static int cut(struct vs_frame *frame, const struct layout *at, uint32_t index, uint32_t position, uint32_t len,
-	       struct vs_frame_list *out)
+static void complete(struct vs_frame *segment, const struct layout *at)
+{
+	vs_checksum_complete(vs_frame_bytes(segment) + at->l4, segment->len - at->l4, check_field(at),
+			     at->tcp ? 0 : 0xffff);
+}
+
+/* The run as a frame whose checksum is still to be completed; NULL: no buffer. */
+static struct vs_frame *copy_run(struct vs_pool *pool, const struct vs_frame *frame, const struct layout *at,
+				 const struct run *run)
 {
 	const uint8_t *from = vs_frame_cbytes(frame);
-	struct vs_frame *segment = vs_frame_new(frame->pool, at->payload + len);
+	struct vs_frame *copy = vs_frame_new(pool, at->payload + run->len);
+
+	if (!copy)
+		return NULL;
+	copy->vlan = frame->vlan;
+	copy->flow_hash = frame->flow_hash;
+	uint8_t *to = vs_frame_bytes(copy);
+	memcpy(to, from, at->payload);
+	memcpy(to + at->payload, from + at->payload + run->position, run->len);
+	set_headers(to, at, run, frame->len - at->payload);
+	return copy;
+}
+
+static int cut(struct vs_pool *pool, const struct vs_frame *frame, const struct layout *at, const struct run *run,
+	       struct vs_frame_list *out)
+{
+	struct vs_frame *segment = copy_run(pool, frame, at, run);
 
 	if (!segment)
 		return -ENOMEM;
-	segment->vlan = frame->vlan;
-	segment->flow_hash = frame->flow_hash;
-	memcpy(vs_frame_bytes(segment), from, at->payload);
-	memcpy(vs_frame_bytes(segment) + at->payload, from + at->payload + position, len);
-	finish_headers(segment, frame, at, index, position);
+	complete(segment, at);
 	if (vs_frame_list_push(out, segment))
 		return 0;
 	vs_frame_unref(segment);
@@ -337,24 +308,89 @@ uint32_t vs_gso_longest(const struct vs_frame *frame)
 	return VS_MIN(frame->len, vnet.csum_start + l4_header + vnet.gso_size);
 }
 
-int vs_gso_segment(struct vs_frame *frame, uint32_t frame_max, struct vs_frame_list *out)
+int vs_gso_segment(struct vs_pool *pool, const struct vs_frame *frame, uint32_t frame_max, struct vs_frame_list *out)
 {
 	struct vs_vnet vnet;
 	struct layout at;
-	uint32_t position = 0;
 
 	if (!check(frame, &vnet, &at))
 		return -EINVAL;
 	if (vs_gso_longest(frame) > frame_max)
 		return -EMSGSIZE;
 	uint32_t payload = frame->len - at.payload;
-	for (uint32_t index = 0; position < payload; index++) {
-		uint32_t len = VS_MIN(vnet.gso_size, payload - position);
-		int err = cut(frame, &at, index, position, len, out);
+	for (struct run run = { 0 }; run.position < payload; run.index++, run.position += run.len) {
+		run.len = VS_MIN(vnet.gso_size, payload - run.position);
+		int err = cut(pool, frame, &at, &run, out);
 
 		if (err < 0)
 			return err;
-		position += len;
 	}
 	return 0;
+}
+
+/* --- Segments taken from the front -------------------------------------------------------------------------------- */
+
+/* Whether the super-frame can be divided into frames of at most frame_max bytes, so that each side has a segment. */
+static bool divisible(const struct vs_frame *frame, uint32_t frame_max, struct vs_vnet *vnet, struct layout *at)
+{
+	return check(frame, vnet, at) && frame->len - at->payload > vnet->gso_size &&
+	       vs_gso_longest(frame) <= frame_max;
+}
+
+/* Says of a run with headers of its own what it is: one segment is an ordinary frame, and complete. */
+static void describe(struct vs_frame *frame, const struct vs_vnet *vnet, const struct layout *at)
+{
+	frame->super = frame->len - at->payload > vnet->gso_size;
+	if (frame->super)
+		vs_vnet_encode(vnet, frame->vnet);
+	else
+		complete(frame, at);
+}
+
+/* Leaves of a super-frame what is behind its first `segments`. The headers move, not the payload. */
+static void advance(struct vs_frame *frame, uint32_t segments, struct vs_vnet *vnet, const struct layout *at)
+{
+	uint32_t payload = frame->len - at->payload, skip = segments * vnet->gso_size;
+	struct run rest = { .index = segments, .position = skip, .len = payload - skip };
+	uint8_t *bytes = vs_frame_bytes(frame);
+
+	memmove(bytes + skip, bytes, at->payload);
+	frame->offset += skip;
+	frame->len -= skip;
+	set_headers(vs_frame_bytes(frame), at, &rest, payload);
+	/* CWR, if it was there, has gone with the first segment. */
+	vnet->gso_type &= (uint8_t)~VS_GSO_ECN;
+	describe(frame, vnet, at);
+}
+
+bool vs_gso_drop_front(struct vs_frame *frame, uint32_t frame_max)
+{
+	struct vs_vnet vnet;
+	struct layout at;
+
+	assert(!vs_frame_is_shared(frame));
+	if (!divisible(frame, frame_max, &vnet, &at))
+		return false;
+	advance(frame, 1, &vnet, &at);
+	return true;
+}
+
+struct vs_frame *vs_gso_take_front(struct vs_pool *pool, struct vs_frame *frame, uint32_t len, uint32_t frame_max)
+{
+	struct vs_vnet vnet;
+	struct layout at;
+
+	assert(!vs_frame_is_shared(frame));
+	if (len >= frame->len || !divisible(frame, frame_max, &vnet, &at))
+		return NULL;
+	uint32_t segments = len > at.payload ? (len - at.payload) / vnet.gso_size : 0;
+	segments = VS_MAX(segments, 1u);
+	const struct run front = { .len = segments * vnet.gso_size };
+	struct vs_frame *taken = copy_run(pool, frame, &at, &front);
+
+	if (!taken)
+		return NULL;
+	describe(taken, &vnet, &at);
+	advance(frame, segments, &vnet, &at);
+	return taken;
 }
