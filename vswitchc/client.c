@@ -39,14 +39,14 @@ void client_set_up(struct client *client, bool up)
 		return;
 	client->up = up;
 	client->since_usec = vs_loop_now(client->loop);
-	vs_wport_set_up(client->server, up);
+	vs_bridge_port_set_up(client->bridge, vs_wport_id(client->server), up);
 	if (!up) {
 		vs_info("the link is down");
 		return;
 	}
 	client->last_error[0] = '\0';
 	vs_info("connected to %s, %s", vs_addr_format(&vs_link_path(link)->peer, text),
-		vs_cipher_name(vs_link_params(link)->cipher));
+		vs_cipher_text(vs_link_params(link)->cipher, vs_link_params(link)->protection));
 	if (vs_link_params(link)->mtu != client->config.tap.mtu)
 		vs_warn("the MTU of %s is %u, the server's port says %u: large packets may not arrive",
 			client->config.tap.device, client->config.tap.mtu, vs_link_params(link)->mtu);
@@ -57,12 +57,10 @@ void client_set_up(struct client *client, bool up)
 static json_t *drops_json(const struct client *client)
 {
 	struct vs_worker_stats worker;
-	struct vs_bridge_stats bridge;
 	const struct vs_drops *link = vs_link_drops(vs_wport_link(client->server));
 	vs_worker_stats(client->worker, &worker);
-	vs_bridge_stats(vs_worker_bridge(client->worker), vs_loop_now(client->loop), &bridge);
 	struct vs_drops drops = worker.drops;
-	vs_drops_add(&drops, &bridge.drops);
+	vs_drops_add(&drops, &worker.bridge.drops);
 	vs_drops_add(&drops, link);
 	vs_drops_add(&drops, &client->handshake_drops);
 	return vs_control_drops(&drops);
@@ -142,8 +140,8 @@ static int grant(const struct vs_client_config *config, struct vs_grants *grants
 	struct vs_addr any4 = any_address(AF_INET, (uint16_t)config->local_port);
 	struct vs_addr any6 = any_address(AF_INET6, (uint16_t)config->local_port);
 	if ((err = vs_grants_add_tap(grants, "tap", &tap)) < 0 ||
-	    (err = vs_grants_add_bind(grants, &any4, config->fwmark, config->bind_interface)) < 0 ||
-	    (err = vs_grants_add_bind(grants, &any6, config->fwmark, config->bind_interface)) < 0)
+	    (err = vs_grants_add_bind(grants, &any4, config->fwmark, config->bind_interface, 1)) < 0 ||
+	    (err = vs_grants_add_bind(grants, &any6, config->fwmark, config->bind_interface, 1)) < 0)
 		return err;
 	vs_grants_set_log(grants, &config->log);
 	return 0;
@@ -165,9 +163,17 @@ static int open_tap(struct client *client, struct vs_daemon *daemon)
 		vs_error("%s", fault.text);
 		return fd;
 	}
+	uint16_t id;
 	snprintf(config.name, sizeof(config.name), "%s", client->config.tap.device);
-	int err = vs_worker_add_tap(client->worker, fd, client->config.tap.mtu, &config, client, &client->tap);
-	return err < 0 ? failed("port of the TAP device", err) : 0;
+	int err = vs_bridge_port_add(client->bridge, &config, 0, &id);
+	if (err < 0)
+		close(fd);
+	else
+		err = vs_worker_add_tap(client->worker, fd, client->config.tap.mtu, id, client, &client->tap);
+	if (err < 0)
+		return failed("port of the TAP device", err);
+	vs_bridge_port_set_up(client->bridge, id, true);
+	return 0;
 }
 
 static int bind_socket(struct client *client, struct vs_daemon *daemon, int family, struct vs_fault *fault)
@@ -207,8 +213,11 @@ static int add_link(struct client *client)
 		.datagram_max = VS_DATAGRAM_MAX,
 		.initiator = true,
 	};
+	uint16_t id;
 	snprintf(config.name, sizeof(config.name), "server");
-	int err = vs_worker_add_link(client->worker, &link, &config, client, &client->server);
+	int err = vs_bridge_port_add(client->bridge, &config, 0, &id);
+	if (err == 0)
+		err = vs_worker_add_link(client->worker, &link, id, client, &client->server);
 	return err < 0 ? failed("port of the link", err) : 0;
 }
 
@@ -225,7 +234,8 @@ static void tap_gone(void *arg, struct vs_wport *port, int error)
 
 static int open_worker(struct client *client)
 {
-	struct vs_worker_config config = { .bridge = VS_BRIDGE_CONFIG_DEFAULT, .pool_bytes = POOL_BYTES };
+	struct vs_bridge_config bridge = VS_BRIDGE_CONFIG_DEFAULT;
+	struct vs_worker_config config = { .pool_bytes = POOL_BYTES, .flow_key = vs_random_u64() };
 	struct vs_worker_handler handler = {
 		.handshake = client_handshake,
 		.link_events = client_link_events,
@@ -233,10 +243,12 @@ static int open_worker(struct client *client)
 		.carrier_error = client_carrier_error,
 		.arg = client,
 	};
-	config.bridge.mac_entries = MAC_ENTRIES;
-	config.bridge.ports_max = 2;
-	config.bridge.hash_seed = vs_random_u64();
-	client->worker = vs_worker_new(client->loop, &config, &handler);
+	bridge.mac_entries = MAC_ENTRIES;
+	bridge.ports_max = 2;
+	bridge.hash_seed = vs_random_u64();
+	client->bridge = vs_bridge_new(&bridge);
+	config.bridge = client->bridge;
+	client->worker = client->bridge ? vs_worker_new(client->loop, &config, &handler) : NULL;
 	if (!client->worker)
 		return failed("switch", -ENOMEM);
 	client->offload = vs_offload_new(client->loop, "handshake", 4);
@@ -320,6 +332,7 @@ static void close_all(struct client *client)
 	vs_offload_free(client->offload);
 	client_dial_fini(client);
 	vs_worker_free(client->worker);
+	vs_bridge_free(client->bridge);
 	vs_netif_close(client->netif);
 	if (client->has_watchdog)
 		vs_timer_fini(&client->watchdog);

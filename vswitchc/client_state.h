@@ -29,6 +29,7 @@ struct client {
 	int exit_code;
 	bool ends_with_terminal; /* SIGHUP means that its terminal was closed */
 	struct vs_loop *loop;
+	struct vs_bridge *bridge;
 	struct vs_worker *worker;
 	struct vs_wport *tap, *server; /* the two ports */
 	struct vs_offload *offload;

@@ -14,6 +14,8 @@
 
 /* After all names have failed to resolve. */
 #define RESOLVE_AGAIN VS_SEC
+/* A server whose terms we refuse is asked again after this: somebody may change them. */
+#define TERMS_AGAIN (5 * VS_SEC)
 /* Handshakes that ICMP errors may trigger. */
 #define REFUSED_INTERVAL VS_SEC
 /* The way to the server is looked at this often. */
@@ -230,6 +232,20 @@ static void install_session(struct client *client, struct vs_initiator_result *r
 	restart_targets(client);
 }
 
+/* The server has answered, but its terms are not ours. */
+static void terms_refused(struct client *client, const struct vs_params *terms)
+{
+	enum vs_protection weakest = (enum vs_protection)client->config.weakest_cipher;
+	client->not_before_usec = vs_loop_now(client->loop) + TERMS_AGAIN;
+	if (terms->protection > weakest)
+		client_complain(client,
+				"not connected: the server has cipher = %s for us, which weakest_cipher = %s here forbids",
+				vs_cipher_text(terms->cipher, terms->protection), vs_protection_name(weakest));
+	else
+		client_complain(client, "not connected: the server demands cipher %s and mode %s, which we do not offer",
+				vs_cipher_text(terms->cipher, terms->protection), vs_mode_name(terms->mode));
+}
+
 static void task_done(struct vs_offload_job *job, int status)
 {
 	struct task *task = (struct task *)job;
@@ -245,6 +261,10 @@ static void task_done(struct vs_offload_job *job, int status)
 		break;
 	case VS_INITIATOR_SESSION:
 		install_session(client, &result);
+		break;
+	case VS_INITIATOR_REFUSED:
+		vs_drop(&client->handshake_drops, result.reason);
+		terms_refused(client, &result.params);
 		break;
 	default:
 		vs_drop(&client->handshake_drops, result.reason);
@@ -369,6 +389,7 @@ static struct vs_initiator *new_initiator(const struct client *client)
 	vs_random(config.offer.link_id, sizeof(config.offer.link_id));
 	config.offer.mtu = (uint16_t)client->config.tap.mtu;
 	config.offer.has_aes = vs_cpu_has_aes();
+	config.offer.protections = vs_protections_from((enum vs_protection)client->config.weakest_cipher);
 	strncpy(config.offer.program, "vswitchc " VS_VERSION, VS_PROGRAM_MAX);
 	struct vs_initiator *initiator = vs_initiator_new(&config);
 	vs_wipe(&config, sizeof(config));

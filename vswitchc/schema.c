@@ -38,6 +38,10 @@ static const struct vs_schema_key common_keys[] = {
 	{ .name = "user", .type = VS_VALUE_TEXT, .fallback = "nobody",
 	  .help = "Account of the process that handles the network's bytes.",
 	  AT(user) },
+	{ .name = "weakest_cipher", .type = VS_VALUE_ENUM, .choices = vs_protection_choices, .fallback = "encrypted",
+	  .help = "The weakest cipher that the server may choose: `auth` also allows frames that others on the way can "
+		  "read, `none` also frames that they can change and invent, for trusted networks only.",
+	  AT(weakest_cipher) },
 };
 
 static void *open_section(void *target, const char *name, unsigned line)

@@ -24,6 +24,7 @@ struct vs_client_config {
 	struct vs_log_config log;
 	char control[VS_CONFIG_PATH_MAX];
 	char user[VS_CLIENT_USER_MAX + 1];
+	int weakest_cipher; /* enum vs_protection */
 	struct vs_tap_config tap;
 };
 

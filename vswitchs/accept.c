@@ -14,6 +14,8 @@ struct task {
 	struct vs_handshake_job handshake;
 	struct server *server;
 	struct vs_path path;
+	unsigned worker; /* to which it came, and through which it is answered */
+	bool refused; /* the response only says what the port demands */
 };
 
 static void free_task(struct task *task)
@@ -26,6 +28,11 @@ static void free_task(struct task *task)
 static void run_task(struct vs_offload_job *job)
 {
 	vs_handshake_job_run(&((struct task *)job)->handshake);
+}
+
+static void send_to(const struct task *task, const uint8_t *datagram, size_t len)
+{
+	vs_datapath_send(task->server->datapath, task->worker, datagram, len, &task->path);
 }
 
 static void task_done(struct vs_offload_job *job, int status);
@@ -46,7 +53,7 @@ static struct vs_policy policy_of(const struct member *member)
 {
 	const struct vs_server_port_config *config = &member->config;
 	struct vs_policy policy = vs_policy_default();
-	policy.cipher = (enum vs_cipher)config->cipher;
+	vs_policy_set_cipher(&policy, (enum vs_cipher_choice)config->cipher);
 	policy.has_aes = vs_cpu_has_aes();
 	policy.congestion = (enum vs_congestion_kind)config->congestion;
 	policy.lanes = config->lanes;
@@ -60,22 +67,37 @@ static struct vs_policy policy_of(const struct member *member)
  * without having reset its lanes when we do. */
 static uint64_t incarnation_for(const struct client *client, const struct vs_offer *offer)
 {
-	const struct vs_link *link = vs_wport_link(client->port);
-	if (client->up && vs_link_is_up(link) && vs_link_params(link)->incarnation == offer->incarnation)
-		return offer->incarnation;
+	struct vs_dport_view view;
 	uint64_t incarnation;
+	if (client->up) {
+		vs_dport_view(client->port, &view);
+		if (view.up && view.params.incarnation == offer->incarnation)
+			return offer->incarnation;
+	}
 	do
 		incarnation = vs_random_u64();
 	while (!incarnation);
 	return incarnation;
 }
 
-static bool take_index(struct server *server, struct client *client)
+static bool take_index(struct client *client)
 {
 	if (client->pending_index != SERVER_NO_INDEX)
-		vs_worker_drop_index(server->worker, client->pending_index);
+		vs_dport_drop_index(client->port, client->pending_index);
 	client->pending_index = SERVER_NO_INDEX;
-	return vs_worker_take_index(server->worker, client->port, &client->pending_index) == 0;
+	return vs_dport_take_index(client->port, &client->pending_index) == 0;
+}
+
+/* The offer does not do for the port. */
+static void note_refusal(const struct task *task, const struct member *member, const struct vs_params *demanded)
+{
+	vs_drop(&task->server->handshake_drops, VS_DROP_HANDSHAKE_TERMS);
+	if (!vs_offer_allows(&task->handshake.offer, demanded->protection))
+		VS_LOG_LIMITED(VS_LOG_WARN, "%s: the port has cipher = %s, which the client's weakest_cipher forbids",
+			       member->config.name, vs_cipher_text(demanded->cipher, demanded->protection));
+	else
+		VS_LOG_LIMITED(VS_LOG_WARN, "%s: the client does not offer the cipher or mode that its port demands",
+			       member->config.name);
 }
 
 static void accept_client(struct task *task, const struct vs_responder_result *result)
@@ -90,17 +112,15 @@ static void accept_client(struct task *task, const struct vs_responder_result *r
 		free_task(task);
 		return;
 	}
-	if (vs_params_choose(&policy, &task->handshake.offer, incarnation_for(client, &task->handshake.offer),
-			     &params) < 0) {
-		VS_LOG_LIMITED(VS_LOG_WARN, "%s: the client does not offer the cipher that its port demands",
-			       member->config.name);
-		free_task(task);
-		return;
-	}
+	/* Then the answer only tells the client why, and no session comes of it. */
+	task->refused = vs_params_choose(&policy, &task->handshake.offer,
+					 incarnation_for(client, &task->handshake.offer), &params) < 0;
+	if (task->refused)
+		note_refusal(task, member, &params);
 	vs_random(ephemeral, sizeof(ephemeral));
-	bool answered = take_index(server, client) &&
-			vs_responder_answer(server->responder, &task->handshake, &params, client->pending_index,
-					    ephemeral) == 0;
+	bool answered = (task->refused || take_index(client)) &&
+			vs_responder_answer(server->responder, &task->handshake, &params,
+					    task->refused ? 0 : client->pending_index, ephemeral) == 0;
 	vs_wipe(ephemeral, sizeof(ephemeral));
 	if (answered)
 		submit(task);
@@ -122,15 +142,19 @@ static struct client *client_of_index(const struct member *member, uint32_t inde
 static void install_session(struct task *task, struct vs_responder_result *result)
 {
 	struct server *server = task->server;
-	struct client *client = client_of_index((struct member *)result->user, result->keys.local_index);
+	struct client *client = NULL;
+	if (task->refused)
+		send_to(task, task->handshake.datagram, task->handshake.len);
+	else
+		client = client_of_index((struct member *)result->user, result->keys.local_index);
 	/* Gone, or overtaken by another handshake of the same client. */
 	if (client) {
 		client->pending_index = SERVER_NO_INDEX;
-		int err = vs_wport_install(client->port, &result->keys, &task->handshake.params);
+		int err = vs_dport_install(client->port, &result->keys, &task->handshake.params);
 		if (err < 0)
-			vs_worker_drop_index(server->worker, result->keys.local_index);
+			vs_dport_drop_index(client->port, result->keys.local_index);
 		else
-			vs_worker_send_raw(server->worker, task->handshake.datagram, task->handshake.len, &task->path);
+			send_to(task, task->handshake.datagram, task->handshake.len);
 		server->accepted++;
 	}
 	vs_wipe(&result->keys, sizeof(result->keys));
@@ -154,7 +178,7 @@ static void task_done(struct vs_offload_job *job, int status)
 		install_session(task, &result);
 		return;
 	case VS_RESPONDER_COOKIE:
-		vs_worker_send_raw(server->worker, result.cookie_reply, sizeof(result.cookie_reply), &task->path);
+		send_to(task, result.cookie_reply, sizeof(result.cookie_reply));
 		break;
 	case VS_RESPONDER_DROPPED:
 	case VS_RESPONDER_JOB:
@@ -166,7 +190,7 @@ static void task_done(struct vs_offload_job *job, int status)
 
 /* --- Input --- */
 
-void server_handshake(void *arg, const uint8_t *datagram, size_t len, const struct vs_path *path)
+void server_handshake(void *arg, const uint8_t *datagram, size_t len, const struct vs_path *path, unsigned worker)
 {
 	struct server *server = arg;
 	struct vs_responder_result result;
@@ -182,13 +206,13 @@ void server_handshake(void *arg, const uint8_t *datagram, size_t len, const stru
 			vs_drop(&server->handshake_drops, VS_DROP_NO_BUFFER);
 			break;
 		}
-		*task = (struct task){ .handshake = handshake, .server = server, .path = *path };
+		*task = (struct task){ .handshake = handshake, .server = server, .path = *path, .worker = worker };
 		server->handshakes++;
 		submit(task);
 		break;
 	}
 	case VS_RESPONDER_COOKIE:
-		vs_worker_send_raw(server->worker, result.cookie_reply, sizeof(result.cookie_reply), path);
+		vs_datapath_send(server->datapath, worker, result.cookie_reply, sizeof(result.cookie_reply), path);
 		break;
 	default:
 		vs_drop(&server->handshake_drops, result.reason);

@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "io/edit_file.h"
 #include "io/key.h"
+#include "link/params.h"
 #include "vswitchs/schema.h"
 
 struct keys {
@@ -166,8 +167,18 @@ static char *append_section(const struct vs_edit *edit, const char *name, const 
 	return NULL;
 }
 
+/* A client has to allow what all ports have by default, or it would be invited for nothing. */
+static void write_weakest_cipher(FILE *out, const struct vs_server_port_config *port)
+{
+	struct vs_policy policy;
+
+	vs_policy_set_cipher(&policy, (enum vs_cipher_choice)port->cipher);
+	if (policy.protection != VS_PROTECTION_ENCRYPTED)
+		fprintf(out, "weakest_cipher = %s\n", vs_protection_name(policy.protection));
+}
+
 static void write_client_ini(FILE *out, const struct vs_invitation *invitation, const struct vs_endpoint *server,
-			     const struct keys *keys, uint32_t mtu)
+			     const struct keys *keys, const struct vs_server_port_config *port)
 {
 	fprintf(out,
 		"; \"%s\" on the virtual LAN of %s.\n"
@@ -185,12 +196,13 @@ static void write_client_ini(FILE *out, const struct vs_invitation *invitation, 
 		invitation->name, server->host, server->port, keys->server_public_key, keys->private_key);
 	if (keys->preshared_key[0])
 		fprintf(out, "preshared_key = %s\n", keys->preshared_key);
+	write_weakest_cipher(out, port);
 	fprintf(out,
 		"\n"
 		"[tap]\n"
 		"device = vswitch0\n");
-	if (mtu != VS_MTU_DEFAULT)
-		fprintf(out, "mtu = %u\n", mtu);
+	if (port->mtu != VS_MTU_DEFAULT)
+		fprintf(out, "mtu = %u\n", port->mtu);
 	fprintf(out,
 		"; A fixed address on the virtual LAN:\n"
 		";address = 10.9.0.2/24\n"
@@ -278,7 +290,7 @@ static int invite(const struct vs_invitation *invitation, const struct vs_server
 	else
 		err = save(edit, invitation, &keys, messages);
 	if (err == 0) {
-		write_client_ini(out, invitation, &server, &keys, config->port_defaults.mtu);
+		write_client_ini(out, invitation, &server, &keys, &config->port_defaults);
 		if (fflush(out) != 0 || ferror(out)) {
 			take_back(edit, invitation, messages);
 			err = -EIO;

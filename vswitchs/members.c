@@ -12,7 +12,9 @@
 
 static const char *peer_text(const struct client *client, char buf[VS_ADDR_TEXT_MAX])
 {
-	return vs_addr_format(&vs_link_path(vs_wport_link(client->port))->peer, buf);
+	struct vs_dport_view view;
+	vs_dport_view(client->port, &view);
+	return vs_addr_format(&view.path.peer, buf);
 }
 
 static struct vs_port_config port_config(const struct member *member, const char *name)
@@ -27,7 +29,7 @@ static struct vs_port_config port_config(const struct member *member, const char
 
 static const struct vs_port *find_port(const struct member *member, const char *name)
 {
-	return vs_porttable_find(vs_bridge_ports(vs_worker_bridge(member->server->worker)), name);
+	return vs_porttable_find(vs_bridge_ports(vs_datapath_bridge(member->server->datapath)), name);
 }
 
 /* A name for the time until the client has shown that it is alive: the member's own may still be that of a link which
@@ -46,21 +48,19 @@ static void choose_name(const struct client *client, char name[VS_PORT_NAME_SIZE
 	const struct member *member = client->member;
 	const struct vs_port *port;
 	snprintf(name, VS_PORT_NAME_SIZE, "%s", member->config.name);
-	for (unsigned n = 2; (port = find_port(member, name)) && port->id != vs_wport_id(client->port); n++)
+	for (unsigned n = 2; (port = find_port(member, name)) && port->id != vs_dport_id(client->port); n++)
 		snprintf(name, VS_PORT_NAME_SIZE, "%s#%u", member->config.name, n);
 }
 
 /* Configures the client's port as the member is configured, under the name that it is to have by now. */
 static void configure_port(struct client *client)
 {
-	struct server *server = client->member->server;
 	char name[VS_PORT_NAME_SIZE];
 	memcpy(name, client->name, sizeof(name));
 	if (client->up)
 		choose_name(client, name);
 	struct vs_port_config config = port_config(client->member, name);
-	int err = vs_bridge_port_configure(vs_worker_bridge(server->worker), vs_wport_id(client->port), &config,
-					   vs_loop_now(server->loop));
+	int err = vs_dport_configure(client->port, &config);
 	if (err < 0)
 		vs_error("%s: %s", client->name, strerror(-err));
 	else
@@ -84,7 +84,7 @@ static struct client *new_client(struct member *member, const struct vs_offer *o
 		.queue = VS_QUEUE_CONFIG_DEFAULT,
 		.datagram_max = VS_DATAGRAM_MAX,
 	};
-	int err = vs_worker_add_link(server->worker, &link, &config, client, &client->port);
+	int err = vs_datapath_add_link(server->datapath, &link, &config, client, &client->port);
 	if (err < 0) {
 		VS_LOG_LIMITED(VS_LOG_WARN, "%s: no room for another client: %s", member->config.name, strerror(-err));
 		free(client);
@@ -94,7 +94,8 @@ static struct client *new_client(struct member *member, const struct vs_offer *o
 	return client;
 }
 
-static void free_client(struct client *client)
+/* The peer is told the reason (enum vs_close_reason), unless it is 0. */
+static void free_client(struct client *client, uint8_t reason)
 {
 	struct member *member = client->member;
 	if (client->up) {
@@ -102,8 +103,8 @@ static void free_client(struct client *client)
 		member->seen_usec = vs_loop_now(member->server->loop);
 	}
 	if (client->pending_index != SERVER_NO_INDEX)
-		vs_worker_drop_index(member->server->worker, client->pending_index);
-	vs_worker_remove(member->server->worker, client->port);
+		vs_dport_drop_index(client->port, client->pending_index);
+	vs_dport_remove(client->port, reason);
 	vs_list_remove(&client->node);
 	free(client);
 }
@@ -112,11 +113,9 @@ static void free_client(struct client *client)
 static void end_client(struct client *client, uint8_t reason, const char *why)
 {
 	char peer[VS_ADDR_TEXT_MAX];
-	if (client->up) {
+	if (client->up)
 		vs_info("%s: link to %s ended: %s", client->name, peer_text(client, peer), why);
-		vs_link_close(vs_wport_link(client->port), reason);
-	}
-	free_client(client);
+	free_client(client, client->up ? reason : 0);
 }
 
 /* Links that a member may have besides those that are up: a client that has lost its state dials with a new link id
@@ -139,7 +138,7 @@ static void bound_unconfirmed(struct member *member)
 		n++;
 	}
 	if (n >= links_max(member))
-		free_client(oldest);
+		free_client(oldest, 0);
 }
 
 struct client *server_client_for(struct member *member, const struct vs_offer *offer)
@@ -198,10 +197,9 @@ static void enforce_max_clients(struct member *member, const struct client *newe
 			return;
 		if (!client->up || client == newest)
 			continue;
-		bool silent = false;
-		struct vs_link_stats stats;
-		vs_link_stats(vs_wport_link(client->port), vs_loop_now(member->server->loop), &stats);
-		silent = stats.heard_usec_ago > 3 * member->config.keepalive_usec;
+		struct vs_dport_view view;
+		vs_dport_view(client->port, &view);
+		bool silent = view.stats.heard_usec_ago > 3 * member->config.keepalive_usec;
 		if (!silent)
 			VS_LOG_LIMITED(VS_LOG_WARN,
 				       "%s: its key is in use in two places (max_clients = %u): the newer one stays",
@@ -213,16 +211,17 @@ static void enforce_max_clients(struct member *member, const struct client *newe
 static void client_up(struct client *client)
 {
 	struct member *member = client->member;
+	struct vs_dport_view view;
 	char peer[VS_ADDR_TEXT_MAX];
+	vs_dport_view(client->port, &view);
 	client->up = true;
 	client->since_usec = vs_loop_now(member->server->loop);
 	member->up++;
 	member->connections++;
-	vs_wport_set_up(client->port, true);
 	enforce_max_clients(member, client);
 	configure_port(client);
-	vs_info("%s: link to %s is up, %s (%s)", client->name, peer_text(client, peer),
-		vs_cipher_name(vs_link_params(vs_wport_link(client->port))->cipher), client->program);
+	vs_info("%s: link to %s is up, %s (%s)", client->name, vs_addr_format(&view.path.peer, peer),
+		vs_cipher_text(view.params.cipher, view.params.protection), client->program);
 }
 
 static void client_lost(struct client *client, const char *why)
@@ -230,16 +229,18 @@ static void client_lost(struct client *client, const char *why)
 	char peer[VS_ADDR_TEXT_MAX];
 	if (client->up)
 		vs_info("%s: link to %s lost: %s", client->name, peer_text(client, peer), why);
-	free_client(client);
+	free_client(client, 0);
 }
 
-void server_link_events(void *arg, struct vs_wport *port, unsigned events)
+void server_link_events(void *arg, struct vs_dport *port, unsigned events)
 {
-	struct client *client = vs_wport_user(port);
+	struct client *client = vs_dport_user(port);
 	char peer[VS_ADDR_TEXT_MAX];
 	(void)arg;
 	if (events & VS_LINK_CLOSED) {
-		client_lost(client, vs_close_reason_text(vs_link_close_reason(vs_wport_link(port))));
+		struct vs_dport_view view;
+		vs_dport_view(port, &view);
+		client_lost(client, vs_close_reason_text(view.close_reason));
 		return;
 	}
 	if (events & VS_LINK_ERROR) {

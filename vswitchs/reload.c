@@ -184,7 +184,7 @@ json_t *server_reload(struct server *server)
 	note_fixed_changes(server, &fresh, changes);
 	reload_members(server, &fresh, changes);
 	reload_taps(server, &fresh, changes);
-	vs_bridge_set_aging(vs_worker_bridge(server->worker), fresh.mac_aging_usec, vs_loop_now(server->loop));
+	vs_bridge_set_aging(vs_datapath_bridge(server->datapath), fresh.mac_aging_usec, vs_loop_now(server->loop));
 	reload_log(server, &fresh.log, changes);
 	vs_server_config_adopt(&server->config, &fresh);
 	vs_server_config_fini(&fresh);

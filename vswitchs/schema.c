@@ -8,17 +8,18 @@
 #include "base/bytes.h"
 #include "io/key.h"
 #include "link/congestion.h"
-#include "link/crypto.h"
+#include "link/params.h"
 #include "switch/mactable.h"
+#include "switch/porttable.h"
 
 #define MIB (UINT64_C(1) << 20)
 
-#define CIPHER_AUTO 0
-
 static const struct vs_schema_choice ciphers[] = {
-	{ "auto", CIPHER_AUTO },
-	{ "aes-256-gcm", VS_CIPHER_AES_256_GCM },
-	{ "chacha20-poly1305", VS_CIPHER_CHACHA20_POLY1305 },
+	{ "auto", VS_CIPHER_CHOICE_AUTO },
+	{ "aes-256-gcm", VS_CIPHER_CHOICE_AES_256_GCM },
+	{ "chacha20-poly1305", VS_CIPHER_CHOICE_CHACHA20_POLY1305 },
+	{ "auth", VS_CIPHER_CHOICE_AUTH },
+	{ "none", VS_CIPHER_CHOICE_NONE },
 	{ NULL, 0 },
 };
 
@@ -54,9 +55,15 @@ static const struct vs_schema_key common_keys[] = {
 	  .fallback = "300s",
 	  .help = "A station that is not heard for so long is forgotten.",
 	  AT(mac_aging_usec) },
+	{ .name = "workers", .type = VS_VALUE_INT, .min = 0, .max = VS_WORKERS_MAX, .fallback = "0",
+	  .help = "Threads that move frames; each link is served by one of them. 0: as many as there are cores.",
+	  AT(workers) },
 	{ .name = "buffer_max", .type = VS_VALUE_SIZE, .min = 16 * MIB, .max = 64 * 1024 * MIB, .fallback = "256 MiB",
 	  .help = "Memory for frames that wait; beyond it frames are dropped.",
 	  AT(buffer_max) },
+	{ .name = "weakest_cipher", .type = VS_VALUE_ENUM, .choices = vs_protection_choices, .fallback = "none",
+	  .help = "A port may not have a weaker `cipher`: `encrypted` forbids `auth` and `none`, `auth` forbids `none`.",
+	  AT(weakest_cipher) },
 };
 
 static void *open_common(void *target, const char *name, unsigned line)
@@ -90,7 +97,10 @@ static const struct vs_schema_key port_keys[VS_PORT_KEYS] = {
 	  AT(mac_limit) },
 	[VS_PORT_CIPHER] = {
 	  .name = "cipher", .type = VS_VALUE_ENUM, .choices = ciphers, .fallback = "auto",
-	  .help = "Encryption of the link; `auto` takes AES where both CPUs have instructions for it.",
+	  .help = "Encryption of the link; `auto` takes AES where both CPUs have instructions for it. Two are weak, and "
+		  "the client has to allow them (`weakest_cipher`): `auth` lets others on the way read all frames but "
+		  "not change any, `none` lets them read, change and invent frames, after a handshake that they cannot "
+		  "forge. `none` is for trusted networks only.",
 	  AT(cipher) },
 	[VS_PORT_CONGESTION] = {
 	  .name = "congestion", .type = VS_VALUE_ENUM, .choices = congestions, .fallback = "bbr",
@@ -221,6 +231,19 @@ static void check_port_keys(const struct vs_server_config *config, struct vs_com
 	}
 }
 
+static void check_ciphers(const struct vs_server_config *config, struct vs_complaints *complaints)
+{
+	for (size_t i = 0; i < config->n_ports; i++) {
+		const struct vs_server_port_config *port = &config->ports[i];
+		struct vs_policy policy;
+		vs_policy_set_cipher(&policy, (enum vs_cipher_choice)port->cipher);
+		if (policy.protection > (enum vs_protection)config->weakest_cipher)
+			vs_complain(complaints, port->line, "[port %s] has cipher = %s, and [common] weakest_cipher = %s",
+				    port->name, vs_cipher_text(0, policy.protection),
+				    vs_protection_name((enum vs_protection)config->weakest_cipher));
+	}
+}
+
 static void check_tap(const struct vs_server_config *config, struct vs_server_tap_config *tap,
 		      struct vs_complaints *complaints)
 {
@@ -266,6 +289,7 @@ static int finish(struct vs_server_config *config, const struct vs_opener *opene
 {
 	check_bind_addr(config, complaints);
 	check_port_keys(config, complaints);
+	check_ciphers(config, complaints);
 	for (size_t i = 0; i < config->n_taps; i++)
 		check_tap(config, &config->taps[i], complaints);
 	vs_log_config_check(&config->log, complaints);
@@ -350,7 +374,7 @@ bool vs_server_tap_equal(const struct vs_server_tap_config *a, const struct vs_s
 /* The keys of [common] that a reload can apply; so it can those of the log, which are in a group of their own. */
 static bool is_changeable(const char *key)
 {
-	static const char *const changeable[] = { "public_addr", "mac_aging" };
+	static const char *const changeable[] = { "public_addr", "mac_aging", "weakest_cipher" };
 
 	for (size_t i = 0; i < VS_ARRAY_SIZE(changeable); i++)
 		if (strcmp(key, changeable[i]) == 0)
@@ -381,6 +405,7 @@ void vs_server_config_adopt(struct vs_server_config *config, struct vs_server_co
 	config->log = fresh->log;
 	config->public_addr = fresh->public_addr;
 	config->mac_aging_usec = fresh->mac_aging_usec;
+	config->weakest_cipher = fresh->weakest_cipher;
 	config->port_defaults = fresh->port_defaults;
 	config->ports = fresh->ports;
 	config->n_ports = fresh->n_ports;

@@ -33,7 +33,7 @@ struct vs_server_port_config {
 	uint8_t preshared_key[VS_KEY_SIZE]; /* zero: none */
 	uint32_t max_clients;
 	uint32_t mac_limit; /* 0: none */
-	int cipher;         /* enum vs_cipher; 0: auto */
+	int cipher;         /* enum vs_cipher_choice */
 	int congestion;     /* enum vs_congestion_kind */
 	uint32_t lanes;
 	uint64_t keepalive_usec;
@@ -60,7 +60,9 @@ struct vs_server_config {
 	char user[VS_SERVER_USER_MAX + 1];
 	uint32_t mac_entries;
 	uint64_t mac_aging_usec;
+	uint32_t workers; /* 0: one for each core */
 	uint64_t buffer_max;
+	int weakest_cipher; /* enum vs_protection */
 	struct vs_server_port_config port_defaults;
 	struct vs_server_port_config *ports;
 	size_t n_ports;
@@ -127,7 +129,7 @@ bool vs_server_tap_equal(const struct vs_server_tap_config *a, const struct vs_s
 bool vs_vlan_config_equal(const struct vs_vlan_config *a, const struct vs_vlan_config *b);
 
 /* The keys of [common] that differ between two configurations and take effect only at the next start; returns how many.
- * (What a reload can apply at once: the log, mac_aging, public_addr.) */
+ * (What a reload can apply at once: the log, mac_aging, public_addr, weakest_cipher.) */
 size_t vs_server_config_fixed_changes(const struct vs_server_config *a, const struct vs_server_config *b,
 				      const char *keys[VS_SERVER_FIXED_MAX]);
 

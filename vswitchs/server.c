@@ -1,6 +1,7 @@
 #include "vswitchs/server.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include "io/key.h"
 #include "io/random.h"
 #include "io/tap.h"
+#include "io/udp_socket.h"
 #include "vswitchs/server_state.h"
 
 /* --- What the broker may do --- */
@@ -35,6 +37,16 @@ static size_t listen_addresses(const struct vs_server_config *config, struct vs_
 	return n;
 }
 
+/* As configured, or one for each core that this process may use. */
+static unsigned workers_of(const struct vs_server_config *config)
+{
+	cpu_set_t cores;
+	if (config->workers)
+		return config->workers;
+	int n = sched_getaffinity(0, sizeof(cores), &cores) == 0 ? CPU_COUNT(&cores) : 1;
+	return (unsigned)VS_MIN(n, VS_WORKERS_MAX);
+}
+
 static int grant(const struct vs_server_config *config, struct vs_grants *grants)
 {
 	uint8_t public_key[VS_KEY_SIZE];
@@ -47,7 +59,7 @@ static int grant(const struct vs_server_config *config, struct vs_grants *grants
 	}
 	size_t n = listen_addresses(config, listen);
 	for (size_t i = 0; i < n && err == 0; i++)
-		err = vs_grants_add_bind(grants, &listen[i], 0, "");
+		err = vs_grants_add_bind(grants, &listen[i], 0, "", workers_of(config));
 	if (config->identity.private_key_file[0] && err == 0)
 		err = vs_grants_add_file(grants, config->identity.private_key_file);
 	vs_grants_set_log(grants, &config->log);
@@ -95,19 +107,22 @@ static bool may_lack(const struct server *server, int err)
 	return !server->config.bind_addr.n && (err == -EAFNOSUPPORT || err == -EADDRNOTAVAIL);
 }
 
-/* One socket a version, which is what the carrier serves. */
-static int bind_sockets(struct server *server, int fds[2])
+/* One socket a version for a worker: its descriptors in fds[], -1 where there is none. */
+static int bind_sockets(struct server *server, unsigned worker, int fds[2])
 {
 	struct vs_addr listen[VS_LIST_MAX];
 	size_t n = listen_addresses(&server->config, listen);
 	struct vs_fault fault = { "no address to listen on" };
 	int err = -EADDRNOTAVAIL;
+	bool bound = false;
 	for (size_t i = 0; i < n; i++) {
-		struct vs_grant_bind bind = { .addr = listen[i] };
+		struct vs_grant_bind bind = { .addr = listen[i], .nth = (uint8_t)worker };
 		int fd = vs_broker_bind_udp(server->broker, &bind, &fault);
 		if (fd >= 0) {
 			fds[listen[i].sa.sa_family == AF_INET6] = fd;
-			server->listen[server->n_listen++] = listen[i];
+			bound = true;
+			if (worker == 0)
+				server->listen[server->n_listen++] = listen[i];
 		} else if (may_lack(server, fd)) {
 			err = fd;
 		} else {
@@ -115,23 +130,44 @@ static int bind_sockets(struct server *server, int fds[2])
 			return fd;
 		}
 	}
-	if (server->n_listen)
+	if (bound)
 		return 0;
 	vs_error("%s", fault.text);
 	return err;
 }
 
-static int open_carrier(struct server *server)
+/* Has the kernel tell the sockets of one address apart. */
+static int steer(const int fds[2])
+{
+	for (unsigned i = 0; i < 2; i++) {
+		int err = fds[i] >= 0 ? vs_udp_steer(fds[i]) : 0;
+		if (err < 0)
+			return failed("steering of datagrams to workers", err);
+	}
+	return 0;
+}
+
+static int open_carrier(struct server *server, unsigned worker)
 {
 	int fds[2] = { -1, -1 };
-	int err = bind_sockets(server, fds);
+	int err = bind_sockets(server, worker, fds);
+	if (err == 0 && worker > 0)
+		err = steer(fds);
 	if (err == 0) {
-		err = vs_worker_open_udp(server->worker, fds[0], fds[1], false);
+		err = vs_datapath_open_udp(server->datapath, worker, fds[0], fds[1]);
 		return err < 0 ? failed("UDP socket", err) : 0;
 	}
 	for (size_t i = 0; i < VS_ARRAY_SIZE(fds); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
+	return err;
+}
+
+static int open_carriers(struct server *server)
+{
+	int err = 0;
+	for (unsigned i = 0; i < vs_datapath_workers(server->datapath) && err == 0; i++)
+		err = open_carrier(server, i);
 	return err;
 }
 
@@ -151,27 +187,30 @@ static int open_responder(struct server *server)
 	return server->offload ? 0 : failed("thread for handshakes", errno ? -errno : -ENOMEM);
 }
 
-static int open_worker(struct server *server)
+static int open_datapath(struct server *server)
 {
-	struct vs_worker_config config = {
+	struct vs_datapath_config config = {
 		.bridge = VS_BRIDGE_CONFIG_DEFAULT,
 		.pool_bytes = server->config.buffer_max,
 	};
-	struct vs_worker_handler handler = {
+	struct vs_datapath_handler handler = {
 		.handshake = server_handshake,
 		.link_events = server_link_events,
 		.tap_gone = server_tap_gone,
 		.arg = server,
 	};
 	config.bridge.ports_max = VS_PORTS_MAX;
+	config.bridge.workers = (uint8_t)workers_of(&server->config);
 	config.bridge.mac_entries = server->config.mac_entries;
 	config.bridge.aging_usec = server->config.mac_aging_usec;
 	config.bridge.hash_seed = vs_random_u64();
-	server->worker = vs_worker_new(server->loop, &config, &handler);
-	if (server->worker)
+	server->datapath = vs_datapath_new(server->loop, &config, &handler);
+	if (server->datapath)
 		return 0;
-	vs_error("the switch, with a table of %u MAC addresses: %s", server->config.mac_entries, strerror(ENOMEM));
-	return -ENOMEM;
+	int err = errno ? -errno : -ENOMEM;
+	vs_error("the switch, with %u workers and a table of %u MAC addresses: %s", config.bridge.workers,
+		 server->config.mac_entries, strerror(-err));
+	return err;
 }
 
 static void open_log(struct server *server, const struct vs_log_config *config)
@@ -211,6 +250,8 @@ static void on_signal(void *arg, int number)
 static void on_watchdog(void *arg, uint64_t now)
 {
 	struct context *context = arg;
+	/* A worker that does not turn any more is not alive: this waits, and systemd takes notice. */
+	vs_datapath_quiesce(context->server.datapath);
 	vs_notify_alive(&context->daemon->notify);
 	vs_timer_set(&context->watchdog, now + context->daemon->notify.watchdog_usec);
 }
@@ -231,8 +272,8 @@ static int open_all(struct context *context)
 	if ((err = vs_timer_init(&context->watchdog, server->loop, on_watchdog, context)) < 0)
 		return failed("watchdog", err);
 	context->has_watchdog = true;
-	if ((err = open_worker(server)) < 0 || (err = open_responder(server)) < 0 ||
-	    (err = open_carrier(server)) < 0 || (err = open_ports(server)) < 0)
+	if ((err = open_datapath(server)) < 0 || (err = open_responder(server)) < 0 ||
+	    (err = open_carriers(server)) < 0 || (err = open_ports(server)) < 0)
 		return err;
 	if (context->daemon->control_fd < 0)
 		return 0;
@@ -250,7 +291,7 @@ static void close_all(struct context *context)
 	server_free_taps(server);
 	vs_offload_free(server->offload);
 	vs_responder_free(server->responder);
-	vs_worker_free(server->worker);
+	vs_datapath_free(server->datapath);
 	if (context->has_watchdog)
 		vs_timer_fini(&context->watchdog);
 	vs_signals_free(context->signals);

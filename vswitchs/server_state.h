@@ -14,10 +14,10 @@
 #include "io/broker_client.h"
 #include "io/control.h"
 #include "io/daemon.h"
+#include "io/datapath.h"
 #include "io/loop.h"
 #include "io/offload.h"
 #include "io/signals.h"
-#include "io/worker.h"
 #include "link/responder.h"
 #include "vswitchs/schema.h"
 
@@ -47,7 +47,7 @@ struct member {
 struct client {
 	struct vs_list node; /* of member.clients, oldest first */
 	struct member *member;
-	struct vs_wport *port;
+	struct vs_dport *port;
 	char name[VS_PORT_NAME_SIZE]; /* of the switch's port: the member's, or NAME#2 ...; before it is up, NAME#new1 ... */
 	uint8_t link_id[VS_LINK_ID_SIZE];
 	char program[VS_PROGRAM_MAX + 1];
@@ -61,7 +61,7 @@ struct server_tap {
 	struct vs_list node; /* of server.taps */
 	struct server *server;
 	struct vs_server_tap_config config;
-	struct vs_wport *port;  /* NULL: there is no device */
+	struct vs_dport *port;  /* NULL: there is no device */
 	bool held;              /* the broker has the device open */
 	uint64_t give_up_usec;  /* it is tried again until then; 0: it is not */
 	struct vs_fault fault;  /* why there is no device */
@@ -71,7 +71,7 @@ struct server {
 	struct vs_server_config config;
 	const char *config_path;
 	struct vs_loop *loop;
-	struct vs_worker *worker;
+	struct vs_datapath *datapath;
 	struct vs_responder *responder;
 	struct vs_offload *offload;
 	unsigned handshakes; /* under way */
@@ -111,7 +111,7 @@ unsigned server_kick(struct member *member, uint8_t reason, const char *why);
 /* Ends the link behind one port of the switch, such as "alice#2". False: there is none of that name. */
 bool server_kick_port(struct server *server, const char *port_name, uint8_t reason, const char *why);
 
-void server_link_events(void *arg, struct vs_wport *port, unsigned events);
+void server_link_events(void *arg, struct vs_dport *port, unsigned events);
 
 /* --- taps.c ------------------------------------------------------------------------------------------------------- */
 
@@ -125,13 +125,13 @@ void server_close_tap(struct server_tap *tap);
 void server_remove_tap(struct server_tap *tap);
 struct server_tap *server_find_tap(const struct server *server, const char *name);
 void server_change_tap_vlans(struct server_tap *tap, const struct vs_server_tap_config *config);
-void server_tap_gone(void *arg, struct vs_wport *port, int error);
+void server_tap_gone(void *arg, struct vs_dport *port, int error);
 /* At the end of the program; what the broker holds of the TAPs it cleans up by itself. */
 void server_free_taps(struct server *server);
 
 /* --- accept.c ----------------------------------------------------------------------------------------------------- */
 
-void server_handshake(void *arg, const uint8_t *datagram, size_t len, const struct vs_path *path);
+void server_handshake(void *arg, const uint8_t *datagram, size_t len, const struct vs_path *path, unsigned worker);
 
 /* --- reload.c ----------------------------------------------------------------------------------------------------- */
 

@@ -33,12 +33,30 @@ static json_t *carrier_json(const struct vs_carrier_stats *carrier)
 			 (json_int_t)carrier->rx_datagrams, "rx_calls", (json_int_t)carrier->rx_calls);
 }
 
+/* Of all workers, and a list with one entry for each. */
+static void add_worker_stats(struct server *server, struct vs_worker_stats *sum, json_t *list)
+{
+	*sum = (struct vs_worker_stats){ 0 };
+	for (unsigned i = 0; i < vs_datapath_workers(server->datapath); i++) {
+		struct vs_worker_stats worker;
+		vs_datapath_stats(server->datapath, i, &worker);
+		vs_worker_stats_add(sum, &worker);
+		json_array_append_new(list, json_pack("{s:i, s:I, s:I, s:o}", "sessions", (int)worker.sessions,
+						      "pool_bytes", (json_int_t)worker.pool.bytes, "pool_max",
+						      (json_int_t)worker.pool.bytes_max, "carrier",
+						      carrier_json(&worker.carrier)));
+	}
+}
+
 static json_t *status_json(struct server *server)
 {
-	struct vs_worker_stats worker;
-	struct vs_bridge_stats bridge;
-	vs_worker_stats(server->worker, &worker);
-	vs_bridge_stats(vs_worker_bridge(server->worker), vs_loop_now(server->loop), &bridge);
+	struct vs_worker_stats sum;
+	struct vs_mactable_stats macs;
+	struct vs_mactable *table = vs_bridge_macs(vs_datapath_bridge(server->datapath));
+	json_t *workers = json_array();
+	add_worker_stats(server, &sum, workers);
+	vs_mactable_age(table, vs_loop_now(server->loop));
+	vs_mactable_stats(table, &macs);
 
 	unsigned up = 0, total = 0;
 	struct member *member;
@@ -51,8 +69,8 @@ static json_t *status_json(struct server *server)
 		up += tap->port != NULL;
 		total++;
 	}
-	struct vs_drops drops = bridge.drops;
-	vs_drops_add(&drops, &worker.drops);
+	struct vs_drops drops = sum.bridge.drops;
+	vs_drops_add(&drops, &sum.drops);
 	vs_drops_add(&drops, &server->handshake_drops);
 
 	char key[VS_KEY_TEXT_SIZE];
@@ -61,17 +79,18 @@ static json_t *status_json(struct server *server)
 				   "public_key", vs_key_format(vs_responder_public_key(server->responder), key));
 	set_integer(status, "ports_up", up);
 	set_integer(status, "ports_total", total);
-	set_integer(status, "macs", bridge.macs.entries);
+	set_integer(status, "macs", macs.entries);
 	set_integer(status, "macs_max", server->config.mac_entries);
-	set_integer(status, "mac_moves", bridge.macs.moved);
-	set_integer(status, "mac_evictions", bridge.macs.evicted);
-	set_integer(status, "flooded", bridge.flooded);
-	set_integer(status, "unicast", bridge.unicast);
+	set_integer(status, "mac_moves", macs.moved);
+	set_integer(status, "mac_evictions", macs.evicted);
+	set_integer(status, "flooded", sum.bridge.flooded);
+	set_integer(status, "unicast", sum.bridge.unicast);
 	set_integer(status, "handshakes", server->accepted);
-	set_integer(status, "sessions", worker.sessions);
-	set_integer(status, "pool_bytes", worker.pool.bytes);
-	set_integer(status, "pool_max", worker.pool.bytes_max);
-	json_object_set_new(status, "carrier", carrier_json(&worker.carrier));
+	set_integer(status, "sessions", sum.sessions);
+	set_integer(status, "pool_bytes", sum.pool.bytes);
+	set_integer(status, "pool_max", sum.pool.bytes_max);
+	json_object_set_new(status, "carrier", carrier_json(&sum.carrier));
+	json_object_set_new(status, "workers", workers);
 	json_object_set_new(status, "drops", vs_control_drops(&drops));
 	return status;
 }
@@ -87,18 +106,20 @@ static json_t *vlan_json(const struct vs_vlan_config *vlans)
 	return text[0] ? json_sprintf("trunk %s", text) : json_null();
 }
 
-static void add_port_counters(json_t *row, const struct server *server, uint16_t id, struct vs_drops *drops)
+static void add_port(json_t *row, const struct server *server, const struct vs_dport *port,
+		     const struct vs_port_counters *counters, struct vs_drops *drops)
 {
-	const struct vs_bridge *bridge = vs_worker_bridge(server->worker);
-	const struct vs_port *port = vs_porttable_get(vs_bridge_ports(bridge), id);
+	struct vs_mactable_stats macs;
+	vs_mactable_port_stats(vs_bridge_macs(vs_datapath_bridge(server->datapath)), vs_dport_id(port), &macs);
 	/* As the member sees it: what it sends, the switch receives. */
-	set_integer(row, "rx_frames", port->counters.frames_in);
-	set_integer(row, "rx_bytes", port->counters.bytes_in);
-	set_integer(row, "tx_frames", port->counters.frames_out);
-	set_integer(row, "tx_bytes", port->counters.bytes_out);
-	set_integer(row, "id", id);
-	set_integer(row, "macs", vs_mactable_port_stats(vs_bridge_macs(bridge), id)->entries);
-	vs_drops_add(drops, &port->counters.drops);
+	set_integer(row, "rx_frames", counters->frames_in);
+	set_integer(row, "rx_bytes", counters->bytes_in);
+	set_integer(row, "tx_frames", counters->frames_out);
+	set_integer(row, "tx_bytes", counters->bytes_out);
+	set_integer(row, "id", vs_dport_id(port));
+	set_integer(row, "worker", vs_dport_worker(port));
+	set_integer(row, "macs", macs.entries);
+	vs_drops_add(drops, &counters->drops);
 }
 
 static void add_arq(json_t *row, const struct vs_link_stats *stats)
@@ -116,33 +137,32 @@ static void add_arq(json_t *row, const struct vs_link_stats *stats)
 				      (json_int_t)stats->queue.dropped_codel));
 }
 
-static void add_link(json_t *row, const struct server *server, const struct client *client, struct vs_drops *drops)
+static void add_link(json_t *row, const struct vs_dport_view *view, struct vs_drops *drops)
 {
-	const struct vs_link *link = vs_wport_link(client->port);
-	struct vs_link_stats stats;
+	const struct vs_link_stats *stats = &view->stats;
 	char text[VS_ADDR_TEXT_MAX];
-	vs_link_stats(link, vs_loop_now(server->loop), &stats);
-	json_object_set_new(row, "address", json_string(vs_addr_format(&vs_link_path(link)->peer, text)));
-	json_object_set_new(row, "cipher", json_string(stats.cipher));
-	json_object_set_new(row, "program", json_string(client->program));
-	json_object_set_new(row, "loss", json_real((double)stats.loss_q16 / 65536.0));
-	json_object_set_new(row, "congestion", json_string(stats.congestion));
-	set_integer(row, "rtt_usec", stats.srtt_usec);
-	set_integer(row, "datagram", stats.datagram);
-	set_integer(row, "bandwidth_bps", stats.bandwidth_bps);
-	set_integer(row, "handshakes", stats.handshakes);
-	set_integer(row, "moves", stats.moves);
-	add_arq(row, &stats);
-	vs_drops_add(drops, vs_link_drops(link));
+	json_object_set_new(row, "address", json_string(vs_addr_format(&view->path.peer, text)));
+	json_object_set_new(row, "cipher", json_string(stats->cipher));
+	json_object_set_new(row, "loss", json_real((double)stats->loss_q16 / 65536.0));
+	json_object_set_new(row, "congestion", json_string(stats->congestion));
+	set_integer(row, "rtt_usec", stats->srtt_usec);
+	set_integer(row, "datagram", stats->datagram);
+	set_integer(row, "bandwidth_bps", stats->bandwidth_bps);
+	set_integer(row, "handshakes", stats->handshakes);
+	set_integer(row, "moves", stats->moves);
+	add_arq(row, stats);
+	vs_drops_add(drops, &view->drops);
 }
 
 static json_t *client_json(const struct server *server, const struct client *client)
 {
 	struct vs_drops drops = { 0 };
-	json_t *row = json_pack("{s:s, s:s, s:s, s:f}", "name", client->name, "kind", "client", "state", "up",
-				"since_sec", seconds_since(server, client->since_usec));
-	add_port_counters(row, server, vs_wport_id(client->port), &drops);
-	add_link(row, server, client, &drops);
+	struct vs_dport_view view;
+	vs_dport_view(client->port, &view);
+	json_t *row = json_pack("{s:s, s:s, s:s, s:s, s:f}", "name", client->name, "kind", "client", "state", "up",
+				"program", client->program, "since_sec", seconds_since(server, client->since_usec));
+	add_port(row, server, client->port, &view.counters, &drops);
+	add_link(row, &view, &drops);
 	json_object_set_new(row, "vlan", vlan_json(&client->member->config.vlans));
 	json_object_set_new(row, "drops", vs_control_drops(&drops));
 	return row;
@@ -166,13 +186,16 @@ static void add_member(json_t *rows, const struct server *server, const struct m
 static json_t *tap_json(const struct server *server, const struct server_tap *tap)
 {
 	struct vs_drops drops = { 0 };
+	struct vs_dport_view view;
 	json_t *row = json_pack("{s:s, s:s, s:s, s:s, s:o}", "name", tap->config.name, "kind", "tap", "state",
 				tap->port ? "up" : tap->give_up_usec ? "waiting" : "gone", "address", tap->config.tap.device, "vlan",
 				vlan_json(&tap->config.vlans));
-	if (tap->port)
-		add_port_counters(row, server, vs_wport_id(tap->port), &drops);
-	else
+	if (tap->port) {
+		vs_dport_view(tap->port, &view);
+		add_port(row, server, tap->port, &view.counters, &drops);
+	} else {
 		json_object_set_new(row, "why", json_string(tap->fault.text));
+	}
 	json_object_set_new(row, "drops", vs_control_drops(&drops));
 	return row;
 }
@@ -193,7 +216,7 @@ static json_t *ports_json(const struct server *server)
 
 static json_t *macs_json(const struct server *server)
 {
-	const struct vs_bridge *bridge = vs_worker_bridge(server->worker);
+	struct vs_bridge *bridge = vs_datapath_bridge(server->datapath);
 	json_t *rows = json_array();
 	struct vs_mac_entry entry;
 	uint32_t cursor = 0;
@@ -201,7 +224,7 @@ static json_t *macs_json(const struct server *server)
 		char mac[VS_MAC_TEXT_SIZE];
 		const struct vs_port *port = vs_porttable_get(vs_bridge_ports(bridge), entry.place.port);
 		json_array_append_new(rows, json_pack("{s:s, s:i, s:s, s:f}", "mac", vs_mac_format(&entry.mac, mac),
-						      "vlan", (int)entry.vlan, "port", port ? port->config.name : "-",
+						      "vlan", (int)entry.vlan, "port", port ? vs_port_config_of(port)->name : "-",
 						      "age_sec", (double)entry.age_usec / (double)VS_SEC));
 	}
 	return json_pack("{s:o}", "macs", rows);

@@ -26,7 +26,7 @@ static int make_device(struct server_tap *tap)
 		return fd;
 	tap->held = true;
 	struct vs_port_config config = port_config(&tap->config);
-	int err = vs_worker_add_tap(server->worker, fd, tap->config.tap.mtu, &config, tap, &tap->port);
+	int err = vs_datapath_add_tap(server->datapath, fd, tap->config.tap.mtu, &config, tap, &tap->port);
 	if (err < 0) {
 		server_close_tap(tap);
 		return vs_fault(&tap->fault, err, "%s", strerror(-err));
@@ -109,7 +109,7 @@ int server_add_tap(struct server *server, const struct vs_server_tap_config *con
 void server_close_tap(struct server_tap *tap)
 {
 	struct vs_fault fault;
-	vs_worker_remove(tap->server->worker, tap->port);
+	vs_dport_remove(tap->port, 0);
 	tap->port = NULL;
 	tap->give_up_usec = 0;
 	if (tap->held && vs_broker_close_tap(tap->server->broker, tap->config.name, &fault) < 0)
@@ -133,7 +133,7 @@ void server_free_taps(struct server *server)
 {
 	struct server_tap *tap;
 	VS_LIST_FOREACH(&server->taps, tap, struct server_tap, node) {
-		vs_worker_remove(server->worker, tap->port);
+		vs_dport_remove(tap->port, 0);
 		free_tap(tap);
 	}
 	if (server->has_tap_timer)
@@ -156,18 +156,17 @@ void server_change_tap_vlans(struct server_tap *tap, const struct vs_server_tap_
 	if (!tap->port)
 		return;
 	struct vs_port_config port = port_config(config);
-	int err = vs_bridge_port_configure(vs_worker_bridge(tap->server->worker), vs_wport_id(tap->port), &port,
-					   vs_loop_now(tap->server->loop));
+	int err = vs_dport_configure(tap->port, &port);
 	if (err < 0)
 		vs_error("[tap %s]: %s", config->name, strerror(-err));
 }
 
-void server_tap_gone(void *arg, struct vs_wport *port, int error)
+void server_tap_gone(void *arg, struct vs_dport *port, int error)
 {
-	struct server *server = arg;
-	struct server_tap *tap = vs_wport_user(port);
+	struct server_tap *tap = vs_dport_user(port);
+	(void)arg;
 	vs_fault(&tap->fault, -error, "TAP device %s is gone (%s)", tap->config.tap.device, strerror(error));
 	vs_error("%s: %s; a reload makes it anew", tap->config.name, tap->fault.text);
-	vs_worker_remove(server->worker, port);
+	vs_dport_remove(port, 0);
 	tap->port = NULL;
 }

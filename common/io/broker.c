@@ -269,7 +269,9 @@ static int bind_udp(struct vs_broker *broker, const struct vs_broker_request *re
 	if (!bind)
 		return refuse(fault, -EACCES, "UDP %s: the configuration names no such address, mark and interface",
 			      vs_addr_format(&request->bind.addr, text));
-	return broker->spec.ops->bind_udp(bind, fault);
+	struct vs_grant_bind wanted = *bind;
+	wanted.nth = request->bind.nth;
+	return broker->spec.ops->bind_udp(&wanted, fault);
 }
 
 static int open_log(struct vs_broker *broker, struct vs_fault *fault)

@@ -53,6 +53,14 @@ static void enlarge_buffers(int fd)
 	(void)!setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
 }
 
+/* Lets the other sockets of the group bind to the address, or this one join them. */
+static int share_address(int fd)
+{
+	int one = 1;
+
+	return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) < 0 ? -errno : 0;
+}
+
 /* A program that was killed a moment ago may still be closing its sockets. */
 static int bind_patiently(int fd, const struct vs_addr *addr)
 {
@@ -66,6 +74,19 @@ static int bind_patiently(int fd, const struct vs_addr *addr)
 		nanosleep(&pause, NULL);
 	}
 	return 0;
+}
+
+/* The first socket of a group binds alone, and fails where another program has the address, even one that would share
+ * it: two servers must not divide the datagrams between them. */
+static int bind_in_group(int fd, const struct vs_grant_bind *request)
+{
+	int err = request->nth > 0 ? share_address(fd) : 0;
+
+	if (err == 0)
+		err = bind_patiently(fd, &request->addr);
+	if (err == 0 && request->nth == 0 && request->sockets > 1)
+		err = share_address(fd);
+	return err;
 }
 
 static int explain_bind(const struct vs_addr *addr, int err, struct vs_fault *fault)
@@ -103,7 +124,7 @@ static int bind_udp(const struct vs_grant_bind *request, struct vs_fault *fault)
 			err = explain_bind(addr, -errno, fault);
 	}
 	if (err == 0) {
-		err = bind_patiently(fd, addr);
+		err = bind_in_group(fd, request);
 		if (err < 0)
 			explain_bind(addr, err, fault);
 	}

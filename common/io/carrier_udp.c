@@ -50,15 +50,13 @@ static void on_error(void *arg, const struct vs_carrier_error *error)
 		udp->handler.error(udp->handler.arg, &udp->carrier, error);
 }
 
+/* A call that comes back not quite full has emptied the socket: asking again would only cost the next system call. */
 static void receive(struct vs_carrier_udp *udp, struct udp_socket *socket)
 {
-	int n = 0;
-	for (int round = 0; round < RECEIVE_ROUNDS; round++) {
+	int n = VS_UDP_MESSAGES;
+	for (int round = 0; round < RECEIVE_ROUNDS && n == VS_UDP_MESSAGES; round++)
 		n = vs_udp_receive(udp->receiver, socket->fd, socket->port, on_batch, udp);
-		if (n < 0)
-			break;
-	}
-	/* epoll reports an error queue that is not empty as readable. */
+	/* Also where nothing has come, because epoll reports an error queue that is not empty as readable. */
 	if (n < 0)
 		vs_udp_read_errors(socket->fd, on_error, udp);
 }

@@ -11,7 +11,7 @@
 #include "io/nearest.h"
 #include "link/crypto.h"
 
-#define OPTIONS_MAX 16
+#define OPTIONS_MAX 32
 #define HELP_LETTER 'h'
 
 static void print_summary(const struct vs_cli_verb *verb, const char *default_mark)

@@ -16,12 +16,14 @@ int vs_grants_add_tap(struct vs_grants *grants, const char *name, const struct v
 	return 0;
 }
 
-int vs_grants_add_bind(struct vs_grants *grants, const struct vs_addr *addr, uint32_t fwmark, const char *interface)
+int vs_grants_add_bind(struct vs_grants *grants, const struct vs_addr *addr, uint32_t fwmark, const char *interface,
+		       unsigned sockets)
 {
 	if (grants->n_binds == VS_GRANT_BINDS_MAX)
 		return -ENOSPC;
 	struct vs_grant_bind *slot = &grants->binds[grants->n_binds++];
 	slot->addr = *addr;
+	slot->sockets = (uint8_t)sockets;
 	slot->fwmark = fwmark;
 	snprintf(slot->interface, sizeof(slot->interface), "%s", interface);
 	return 0;
@@ -56,7 +58,7 @@ const struct vs_grant_bind *vs_grants_bind(const struct vs_grants *grants, const
 	for (size_t i = 0; i < grants->n_binds; i++) {
 		const struct vs_grant_bind *bind = &grants->binds[i];
 		if (vs_addr_equal(&bind->addr, &wanted->addr) && bind->fwmark == wanted->fwmark &&
-		    strcmp(bind->interface, wanted->interface) == 0)
+		    wanted->nth < bind->sockets && strcmp(bind->interface, wanted->interface) == 0)
 			return bind;
 	}
 	return NULL;

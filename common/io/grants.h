@@ -24,9 +24,11 @@ struct vs_grant_tap {
 	struct vs_tap_config tap;          /* complete: device and MAC address are set */
 };
 
-/* A UDP socket to be bound. */
+/* A UDP socket to be bound; several to one address, where each worker has its own. */
 struct vs_grant_bind {
 	struct vs_addr addr;               /* port 0: any */
+	uint8_t sockets;                   /* granted: how many, at least 1 */
+	uint8_t nth;                       /* asked for: which of them; the first demands that the address be free */
 	uint32_t fwmark;                   /* 0: none */
 	char interface[VS_IFNAME_MAX + 1]; /* "": any */
 };
@@ -44,8 +46,8 @@ struct vs_grants {
 
 /* Each adds one. 0 or -ENOSPC; -EEXIST: a tap of that name is there. */
 int vs_grants_add_tap(struct vs_grants *grants, const char *name, const struct vs_tap_config *tap) VS_MUST_CHECK;
-int vs_grants_add_bind(struct vs_grants *grants, const struct vs_addr *addr, uint32_t fwmark,
-		       const char *interface) VS_MUST_CHECK;
+int vs_grants_add_bind(struct vs_grants *grants, const struct vs_addr *addr, uint32_t fwmark, const char *interface,
+		       unsigned sockets) VS_MUST_CHECK;
 int vs_grants_add_file(struct vs_grants *grants, const char *path) VS_MUST_CHECK;
 
 /* Grants the log file of a configuration, if it logs to one. */

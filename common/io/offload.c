@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "io/thread.h"
 
@@ -24,9 +25,14 @@ static struct vs_offload_job *take_job(struct vs_list *list)
 	return job;
 }
 
+/* Where cores are scarce, whoever waits for a frame goes before whoever waits for a handshake. */
+#define NICE 10
+
 static void *run_jobs(void *arg)
 {
 	struct vs_offload *o = arg;
+	/* Of this thread alone, on Linux. */
+	(void)!setpriority(PRIO_PROCESS, 0, NICE);
 	pthread_mutex_lock(&o->lock);
 	while (!o->stopping) {
 		struct vs_offload_job *job = take_job(&o->waiting);

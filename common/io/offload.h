@@ -1,6 +1,7 @@
 /* A thread for work that would hold up a loop (handshakes: a millisecond of X25519 each). Jobs run one after the other
  * in the order of submission; each comes back to the loop when it is done. The queue is bounded: what does not fit is
- * refused, so that a flood of handshakes costs one core at most and no memory. */
+ * refused, so that a flood of handshakes costs one core at most and no memory. The thread runs at a lower priority than
+ * the others. */
 #ifndef VS_IO_OFFLOAD_H
 #define VS_IO_OFFLOAD_H
 

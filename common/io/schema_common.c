@@ -5,10 +5,18 @@
 #include <unistd.h>
 
 #include "io/key.h"
+#include "link/params.h"
 
 static const struct vs_schema_choice log_ways[] = {
 	{ "console", VS_LOG_CONSOLE }, { "file", VS_LOG_FILE }, { "syslog", VS_LOG_SYSLOG },
 	{ "journal", VS_LOG_JOURNAL }, { NULL, 0 },
+};
+
+const struct vs_schema_choice vs_protection_choices[] = {
+	{ "encrypted", VS_PROTECTION_ENCRYPTED },
+	{ "auth", VS_PROTECTION_AUTH },
+	{ "none", VS_PROTECTION_NONE },
+	{ NULL, 0 },
 };
 
 static const struct vs_schema_choice log_levels[] = {

@@ -19,6 +19,9 @@ struct vs_identity_config {
 	char private_key_file[VS_CONFIG_PATH_MAX];
 };
 
+/* Values of `weakest_cipher`, enum vs_protection. */
+extern const struct vs_schema_choice vs_protection_choices[];
+
 /* Keys of struct vs_log_config, struct vs_identity_config and struct vs_tap_config. */
 enum { VS_LOG_KEYS = 5, VS_IDENTITY_KEYS = 2, VS_TAP_KEYS = 9 };
 extern const struct vs_schema_key vs_log_keys[VS_LOG_KEYS];

@@ -8,32 +8,23 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/gso.h"
 #include "io/tap.h"
-#include "switch/gso.h"
+#include "switch/eth.h"
 
-/* Bytes that are read straight into a frame: an ordinary one needs no second copy. */
-#define DIRECT 1522
+/* The largest frame that the kernel hands over, and one byte more by which a larger one is known: the limit of its
+ * segmentation (gso_max_size) is an IP packet of 64 KiB for a TAP, and cannot be raised. */
+#define LARGE (65535 + VS_ETH_HEADER + 2 * 4 + 1)
+
+/* What is longer is not copied out of the buffer in which it has landed: there is no smaller one that would hold it. */
+#define COPY_MAX (32 << 10)
+
+_Static_assert(VS_VNET_SIZE <= VS_FRAME_HEADROOM, "the virtio-net header fits in front of a frame");
 
 bool vs_tap_has_super(int fd)
 {
 	struct ifreq request = { 0 };
 	return ioctl(fd, TUNGETIFF, &request) == 0 && request.ifr_flags & IFF_VNET_HDR;
-}
-
-/* A frame of the right size for what was read into `direct` and, beyond it, into `spill`. Takes over `direct`. */
-static struct vs_frame *gather(struct vs_frame *direct, const uint8_t *spill, uint32_t len, struct vs_pool *pool)
-{
-	if (len <= DIRECT) {
-		direct->len = len;
-		return direct;
-	}
-	struct vs_frame *frame = vs_frame_new(pool, len);
-	if (frame) {
-		memcpy(vs_frame_bytes(frame), vs_frame_cbytes(direct), DIRECT);
-		memcpy(vs_frame_bytes(frame) + DIRECT, spill, len - DIRECT);
-	}
-	vs_frame_unref(direct);
-	return frame;
 }
 
 /* Makes a super-frame of what is one, and completes what is not. False: the header makes no sense. */
@@ -50,27 +41,62 @@ static bool describe(struct vs_frame *frame, const uint8_t raw[VS_VNET_SIZE])
 	return !(vnet.flags & VS_VNET_NEEDS_CSUM) || vs_csum_complete(vs_frame_bytes(frame), frame->len, &vnet);
 }
 
-struct vs_frame *vs_tap_super_read(int fd, struct vs_pool *pool, uint8_t *spill, struct vs_drops *drops, int *error)
+/* Takes a frame from the device for which there is no buffer, or the descriptor would stay readable. An errno. */
+static int discard(int fd, struct vs_drops *drops)
 {
-	uint8_t raw[VS_VNET_SIZE];
-	struct vs_frame *frame = vs_frame_new(pool, DIRECT);
-	struct iovec parts[] = {
-		{ .iov_base = raw, .iov_len = sizeof(raw) },
-		{ .iov_base = frame ? vs_frame_bytes(frame) : spill, .iov_len = DIRECT },
-		{ .iov_base = spill, .iov_len = VS_FRAME_MAX - DIRECT },
-	};
+	uint8_t header[VS_VNET_SIZE]; /* for less the kernel fails with EINVAL */
+	if (read(fd, header, sizeof(header)) < 0)
+		return errno;
+	vs_drop(drops, VS_DROP_NO_BUFFER);
+	return ENOBUFS;
+}
+
+/* Reads a frame with its virtio-net header, which comes to lie in the headroom. Its length; or, negative, -errno. */
+static int land(int fd, struct vs_frame *landing, struct vs_drops *drops)
+{
+	size_t room = VS_VNET_SIZE + LARGE;
 	ssize_t n;
 	do {
-		n = readv(fd, parts, VS_ARRAY_SIZE(parts));
+		n = read(fd, vs_frame_bytes(landing) - VS_VNET_SIZE, room);
 	} while (n < 0 && errno == EINTR);
-	if (n < (ssize_t)sizeof(raw)) {
-		*error = n >= 0 || vs_tap_is_gone(-errno) || errno == EIO ? -ENODEV : -errno;
-		vs_frame_unref(frame);
+	if (n < 0)
+		return -errno;
+	if ((size_t)n == room) {
+		vs_drop(drops, VS_DROP_GIANT);
+		return -ENOBUFS;
+	}
+	return n < VS_VNET_SIZE ? -ENODEV : (int)n - VS_VNET_SIZE;
+}
+
+/* What has landed, in a frame that is not larger than it need be. NULL: the pool is exhausted. */
+static struct vs_frame *take(struct vs_frame **landing, uint32_t len, struct vs_pool *pool)
+{
+	struct vs_frame *frame = *landing;
+	if (len > COPY_MAX) {
+		*landing = NULL;
+		frame->len = len;
+		return frame;
+	}
+	frame = vs_frame_new(pool, len);
+	if (frame)
+		memcpy(vs_frame_bytes(frame), vs_frame_cbytes(*landing), len);
+	return frame;
+}
+
+struct vs_frame *vs_tap_super_read(int fd, struct vs_pool *pool, struct vs_frame **landing, struct vs_drops *drops,
+				   int *error)
+{
+	if (!*landing)
+		*landing = vs_frame_new(pool, LARGE);
+	int len = *landing ? land(fd, *landing, drops) : -discard(fd, drops);
+	if (len < 0) {
+		*error = vs_tap_is_gone(len) || len == -EIO ? -ENODEV : len;
 		return NULL;
 	}
+	uint8_t raw[VS_VNET_SIZE];
+	memcpy(raw, vs_frame_cbytes(*landing) - VS_VNET_SIZE, sizeof(raw));
+	struct vs_frame *frame = take(landing, (uint32_t)len, pool);
 	*error = -ENOBUFS;
-	if (frame)
-		frame = gather(frame, spill, (uint32_t)(n - (ssize_t)sizeof(raw)), pool);
 	if (!frame) {
 		vs_drop(drops, VS_DROP_NO_BUFFER);
 		return NULL;
@@ -84,16 +110,28 @@ struct vs_frame *vs_tap_super_read(int fd, struct vs_pool *pool, uint8_t *spill,
 	return frame;
 }
 
-int vs_tap_super_write(int fd, const struct vs_frame *frame, struct vs_drops *drops)
+/* One part costs the kernel less than two: the header goes in front of the frame, where nobody else reads it. */
+static ssize_t write_frame(int fd, struct vs_frame *frame)
 {
 	static const uint8_t complete[VS_VNET_SIZE];
-	struct iovec parts[] = {
-		{ .iov_base = (void *)(uintptr_t)(frame->super ? frame->vnet : complete), .iov_len = VS_VNET_SIZE },
-		{ .iov_base = (void *)(uintptr_t)vs_frame_cbytes(frame), .iov_len = frame->len },
-	};
+	const uint8_t *header = frame->super ? frame->vnet : complete;
+	if (vs_frame_is_shared(frame) || frame->offset < VS_VNET_SIZE) {
+		struct iovec parts[] = {
+			{ .iov_base = (void *)(uintptr_t)header, .iov_len = VS_VNET_SIZE },
+			{ .iov_base = vs_frame_bytes(frame), .iov_len = frame->len },
+		};
+		return writev(fd, parts, VS_ARRAY_SIZE(parts));
+	}
+	uint8_t *at = vs_frame_bytes(frame) - VS_VNET_SIZE;
+	memcpy(at, header, VS_VNET_SIZE);
+	return write(fd, at, VS_VNET_SIZE + frame->len);
+}
+
+int vs_tap_super_write(int fd, struct vs_frame *frame, struct vs_drops *drops)
+{
 	ssize_t n;
 	do {
-		n = writev(fd, parts, VS_ARRAY_SIZE(parts));
+		n = write_frame(fd, frame);
 	} while (n < 0 && errno == EINTR);
 	if (n >= 0)
 		return 0;

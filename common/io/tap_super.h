@@ -17,13 +17,18 @@
 /* Whether a TAP's descriptor speaks with virtio-net headers. */
 bool vs_tap_has_super(int fd);
 
-/* Reads the next frame into a frame of the pool. `spill` is scratch space of VS_FRAME_MAX bytes, since a frame's size
- * is known only when it has been read. NULL with *error: -EAGAIN: none waiting; -ENOBUFS: one was lost for want of a
- * buffer or for a header that makes no sense (counted in `drops`), go on; -ENODEV: the device is gone; -errno. */
-struct vs_frame *vs_tap_super_read(int fd, struct vs_pool *pool, uint8_t *spill, struct vs_drops *drops, int *error);
+/* Reads the next frame into a frame of the pool. Its size is known only when it has been read, so it lands in a large
+ * buffer that waits in *landing (NULL at first): a large frame keeps it, a small one is copied out of it. That costs
+ * less than a second part of the read would. The buffer is the caller's, who gives it back to the pool in the end.
+ *
+ * NULL with *error: -EAGAIN: none waiting; -ENOBUFS: one was lost for want of a buffer, for its length or for a header
+ * that makes no sense (counted in `drops`), go on; -ENODEV: the device is gone; -errno. */
+struct vs_frame *vs_tap_super_read(int fd, struct vs_pool *pool, struct vs_frame **landing, struct vs_drops *drops,
+				   int *error);
 
-/* Hands a frame to the kernel; the reference stays the caller's. 0 (written or dropped and counted); -EINVAL: the
- * kernel does not take this kind of super-frame, which is to be segmented first; -ENODEV. */
-int vs_tap_super_write(int fd, const struct vs_frame *frame, struct vs_drops *drops) VS_MUST_CHECK;
+/* Hands a frame to the kernel; the reference stays the caller's. The headroom of a frame that nobody else refers to is
+ * written to. 0 (written or dropped and counted); -EINVAL: the kernel does not take this kind of super-frame, which is
+ * to be segmented first; -ENODEV. */
+int vs_tap_super_write(int fd, struct vs_frame *frame, struct vs_drops *drops) VS_MUST_CHECK;
 
 #endif

@@ -8,7 +8,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-#define MESSAGES 32
 #define MESSAGE_SIZE 65536 /* the largest UDP payload, which UDP_GRO does fill */
 #define ERRORS_MAX 64
 
@@ -19,42 +18,19 @@ union control {
 
 struct vs_udp_receiver {
 	struct vs_carrier_stats *stats;
-	uint8_t *buffers; /* MESSAGES of MESSAGE_SIZE */
-	struct mmsghdr messages[MESSAGES];
-	struct iovec parts[MESSAGES];
-	union control controls[MESSAGES];
-	struct vs_addr from[MESSAGES], local[MESSAGES];
+	uint8_t *buffers; /* VS_UDP_MESSAGES of MESSAGE_SIZE */
+	struct mmsghdr messages[VS_UDP_MESSAGES];
+	struct iovec parts[VS_UDP_MESSAGES];
+	union control controls[VS_UDP_MESSAGES];
+	struct vs_addr from[VS_UDP_MESSAGES], local[VS_UDP_MESSAGES];
+	size_t used; /* messages that the last call has filled in */
 	struct vs_rx_batch batch;
 };
 
-struct vs_udp_receiver *vs_udp_receiver_new(struct vs_carrier_stats *stats)
+/* The first n messages, whose lengths the kernel shortens as it fills them in. */
+static void prepare(struct vs_udp_receiver *r, size_t n)
 {
-	struct vs_udp_receiver *r = calloc(1, sizeof(*r));
-	if (!r)
-		return NULL;
-	r->stats = stats;
-	r->buffers = mmap(NULL, MESSAGES * MESSAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (r->buffers == MAP_FAILED) {
-		free(r);
-		return NULL;
-	}
-	for (size_t i = 0; i < MESSAGES; i++)
-		r->parts[i] = (struct iovec){.iov_base = r->buffers + i * MESSAGE_SIZE, .iov_len = MESSAGE_SIZE};
-	return r;
-}
-
-void vs_udp_receiver_free(struct vs_udp_receiver *receiver)
-{
-	if (!receiver)
-		return;
-	munmap(receiver->buffers, MESSAGES * MESSAGE_SIZE);
-	free(receiver);
-}
-
-/* The kernel has shortened the lengths of what it filled in last time. */
-static void prepare(struct vs_udp_receiver *r)
-{
-	for (size_t i = 0; i < MESSAGES; i++) {
+	for (size_t i = 0; i < n; i++) {
 		r->messages[i].msg_hdr = (struct msghdr){
 			.msg_name = &r->from[i].sa,
 			.msg_namelen = sizeof(r->from[i]),
@@ -64,6 +40,31 @@ static void prepare(struct vs_udp_receiver *r)
 			.msg_controllen = sizeof(r->controls[i].bytes),
 		};
 	}
+}
+
+struct vs_udp_receiver *vs_udp_receiver_new(struct vs_carrier_stats *stats)
+{
+	struct vs_udp_receiver *r = calloc(1, sizeof(*r));
+	if (!r)
+		return NULL;
+	r->stats = stats;
+	r->buffers = mmap(NULL, VS_UDP_MESSAGES * MESSAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (r->buffers == MAP_FAILED) {
+		free(r);
+		return NULL;
+	}
+	for (size_t i = 0; i < VS_UDP_MESSAGES; i++)
+		r->parts[i] = (struct iovec){.iov_base = r->buffers + i * MESSAGE_SIZE, .iov_len = MESSAGE_SIZE};
+	prepare(r, VS_UDP_MESSAGES);
+	return r;
+}
+
+void vs_udp_receiver_free(struct vs_udp_receiver *receiver)
+{
+	if (!receiver)
+		return;
+	munmap(receiver->buffers, VS_UDP_MESSAGES * MESSAGE_SIZE);
+	free(receiver);
 }
 
 static void read_v4_local(const struct cmsghdr *c, uint16_t port, struct vs_addr *local)
@@ -142,11 +143,13 @@ static void split_message(struct vs_udp_receiver *r, size_t i, size_t size, vs_u
 
 int vs_udp_receive(struct vs_udp_receiver *r, int fd, uint16_t local_port, vs_udp_receive_fn *fn, void *arg)
 {
-	prepare(r);
+	prepare(r, r->used);
+	r->used = 0;
 	r->stats->rx_calls++;
-	int n = recvmmsg(fd, r->messages, MESSAGES, MSG_DONTWAIT, NULL);
+	int n = recvmmsg(fd, r->messages, VS_UDP_MESSAGES, MSG_DONTWAIT, NULL);
 	if (n < 0)
 		return -errno;
+	r->used = (size_t)n;
 	for (size_t i = 0; i < (size_t)n; i++) {
 		struct msghdr *h = &r->messages[i].msg_hdr;
 		if (h->msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {

@@ -5,11 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/gso.h"
 #include "io/carrier_udp.h"
-#include "io/random.h"
 #include "io/tap_super.h"
 #include "io/worker_state.h"
-#include "switch/gso.h"
 
 /* Frames that one datagram can complete: a window of segments, each full of the smallest frames, is an upper bound;
  * what goes beyond is dropped and counted. */
@@ -52,69 +51,59 @@ int vs_worker_open_udp(struct vs_worker *worker, int fd4, int fd6, bool errors)
 
 /* --- Ports --- */
 
-static struct vs_wport *new_port(struct vs_worker *worker, const struct vs_port_config *config, void *user, int *err)
+static struct vs_wport *new_port(struct vs_worker *worker, uint16_t id, void *user)
 {
 	struct vs_wport *port = calloc(1, sizeof(*port));
-	if (!port) {
-		*err = -ENOMEM;
+	if (!port)
 		return NULL;
-	}
 	port->worker = worker;
 	port->user = user;
+	port->id = id;
 	port->fd = -1;
 	vs_list_init(&port->dirty);
-	*err = vs_bridge_port_add(worker->bridge, config, &port->id);
-	if (*err < 0) {
-		free(port);
-		return NULL;
-	}
-	worker->by_id[port->id] = port;
+	worker->by_id[id] = port;
 	vs_list_append(&worker->ports, &port->node);
 	return port;
 }
 
 static void free_port(struct vs_wport *port)
 {
-	vs_bridge_port_remove(port->worker->bridge, port->id);
 	port->worker->by_id[port->id] = NULL;
 	vs_list_remove(&port->node);
 	vs_list_remove(&port->dirty);
 	free(port);
 }
 
-int vs_worker_add_tap(struct vs_worker *worker, int fd, uint32_t mtu, const struct vs_port_config *config, void *user,
-		      struct vs_wport **out)
+int vs_worker_add_tap(struct vs_worker *worker, int fd, uint32_t mtu, uint16_t id, void *user, struct vs_wport **out)
 {
-	int err;
-	struct vs_wport *port = new_port(worker, config, user, &err);
+	struct vs_wport *port = new_port(worker, id, user);
 	if (!port) {
 		close(fd);
-		return err;
+		return -ENOMEM;
 	}
 	port->fd = fd;
 	port->super = vs_tap_has_super(fd);
 	port->frame_max = mtu + VS_ETH_HEADER + 2 * 4; /* two tags */
 	port->watch = vs_watch_new(worker->loop, fd, VS_READ, vs_worker_on_tap, port);
 	if (!port->watch) {
+		int err = errno ? -errno : -ENOMEM;
 		vs_worker_remove(worker, port);
-		return -ENOMEM;
+		return err;
 	}
-	vs_bridge_port_set_up(worker->bridge, port->id, true);
 	*out = port;
 	return 0;
 }
 
-int vs_worker_add_link(struct vs_worker *worker, const struct vs_link_config *link, const struct vs_port_config *config,
-		       void *user, struct vs_wport **out)
+int vs_worker_add_link(struct vs_worker *worker, const struct vs_link_config *link, uint16_t id, void *user,
+		       struct vs_wport **out)
 {
-	int err;
-	struct vs_wport *port = new_port(worker, config, user, &err);
+	struct vs_wport *port = new_port(worker, id, user);
 	if (!port)
-		return err;
+		return -ENOMEM;
 	struct vs_link_config complete = *link;
 	complete.pool = worker->pool;
 	complete.flow_key = worker->flow_key;
-	err = vs_timer_init(&port->timer, worker->loop, vs_worker_on_timer, port);
+	int err = vs_timer_init(&port->timer, worker->loop, vs_worker_on_timer, port);
 	if (err < 0) {
 		free_port(port);
 		return err;
@@ -168,11 +157,6 @@ uint16_t vs_wport_id(const struct vs_wport *port)
 	return port->id;
 }
 
-void vs_wport_set_up(struct vs_wport *port, bool up)
-{
-	vs_bridge_port_set_up(port->worker->bridge, port->id, up);
-}
-
 int vs_worker_take_index(struct vs_worker *worker, struct vs_wport *port, uint32_t *index)
 {
 	return vs_indextable_take(worker->indices, port, index);
@@ -201,7 +185,9 @@ struct vs_worker *vs_worker_new(struct vs_loop *loop, const struct vs_worker_con
 		return NULL;
 	worker->loop = loop;
 	worker->handler = *handler;
-	worker->flow_key = vs_random_u64();
+	worker->flow_key = config->flow_key;
+	worker->bridge = config->bridge;
+	worker->number = config->number;
 	vs_list_init(&worker->ports);
 	vs_list_init(&worker->dirty);
 	vs_deferred_init(&worker->turn_end, loop, vs_worker_end_turn, worker);
@@ -209,20 +195,24 @@ struct vs_worker *vs_worker_new(struct vs_loop *loop, const struct vs_worker_con
 	vs_frame_list_init(&worker->arrived.control, ARRIVED_CONTROL_MAX);
 	vs_frame_list_init(&worker->segments, VS_GSO_SEGMENTS_MAX);
 	worker->pool = vs_pool_new(config->pool_bytes);
-	worker->bridge = vs_bridge_new(&config->bridge);
 	worker->indices = vs_indextable_new(config->number);
-	if (!worker->pool || !worker->bridge || !worker->indices) {
+	if (!worker->pool || !worker->indices) {
 		vs_worker_free(worker);
 		return NULL;
 	}
 	return worker;
 }
 
+void vs_worker_adopt(struct vs_worker *worker)
+{
+	vs_pool_adopt(worker->pool);
+}
+
 void vs_worker_free(struct vs_worker *worker)
 {
+	struct vs_wport *port;
 	if (!worker)
 		return;
-	struct vs_wport *port;
 	while ((port = VS_LIST_FIRST(&worker->ports, struct vs_wport, node)))
 		vs_worker_remove(worker, port);
 	if (worker->carrier)
@@ -233,20 +223,37 @@ void vs_worker_free(struct vs_worker *worker)
 	vs_frame_list_fini(&worker->arrived.control);
 	vs_frame_list_fini(&worker->segments);
 	vs_indextable_free(worker->indices);
-	vs_bridge_free(worker->bridge);
+	vs_frame_unref(worker->landing);
 	vs_pool_free(worker->pool);
 	free(worker);
 }
 
-struct vs_bridge *vs_worker_bridge(const struct vs_worker *worker)
-{
-	return worker->bridge;
-}
-
 void vs_worker_stats(const struct vs_worker *worker, struct vs_worker_stats *out)
 {
-	*out = (struct vs_worker_stats){ .drops = worker->drops, .sessions = vs_indextable_count(worker->indices) };
+	*out = (struct vs_worker_stats){
+		.drops = worker->drops,
+		.bridge = *vs_bridge_stats(worker->bridge, worker->number),
+		.sessions = vs_indextable_count(worker->indices),
+	};
 	vs_pool_stats(worker->pool, &out->pool);
 	if (worker->carrier)
 		out->carrier = worker->carrier->stats;
+}
+
+/* Structures that hold nothing but 64-bit counters are added up as what they are: rows of numbers. */
+static void add_counters(void *sum, const void *stats, size_t size)
+{
+	uint64_t *to = sum;
+	const uint64_t *from = stats;
+	for (size_t i = 0; i < size / sizeof(*to); i++)
+		to[i] += from[i];
+}
+
+void vs_worker_stats_add(struct vs_worker_stats *sum, const struct vs_worker_stats *stats)
+{
+	add_counters(&sum->pool, &stats->pool, sizeof(sum->pool));
+	add_counters(&sum->drops, &stats->drops, sizeof(sum->drops));
+	add_counters(&sum->bridge, &stats->bridge, sizeof(sum->bridge));
+	add_counters(&sum->carrier, &stats->carrier, sizeof(sum->carrier));
+	sum->sessions += stats->sessions;
 }

@@ -1,12 +1,13 @@
 /* A worker: one event loop that moves frames between the ports of a switch. Ports are TAP devices and links; all links
- * of a worker share its carrier. Both programs are a worker plus what decides who may connect: the server answers
- * handshakes, the client makes them.
+ * of a worker share its carrier. The client is one worker, the server has several (io/datapath.h) that share a bridge
+ * and hand each other the frames for each other's ports.
  *
  * One turn of the loop: datagrams and TAP frames that have come are taken in batches; each frame goes through the
  * bridge at once and into the output links' queues or out of a TAP; at the end of the turn every link that was touched
  * writes its datagrams into the transmit batch, which is then flushed. Nothing is sent per packet.
  *
- * Everything belongs to the loop's thread. */
+ * A worker and its ports belong to one thread, that of its loop; the bridge's ports are added and removed by whoever
+ * owns the bridge. */
 #ifndef VS_IO_WORKER_H
 #define VS_IO_WORKER_H
 
@@ -29,24 +30,31 @@ struct vs_worker_handler {
 	void (*handshake)(void *arg, const uint8_t *datagram, size_t len, const struct vs_path *path);
 	/* A link has events (VS_LINK_* bits). The port may be removed here. */
 	void (*link_events)(void *arg, struct vs_wport *port, unsigned events);
-	/* The TAP device is gone (deleted from outside). The port may be removed here. */
+	/* The TAP device is gone (deleted from outside), and not read any more. The port may be removed here. */
 	void (*tap_gone)(void *arg, struct vs_wport *port, int error);
 	/* What ICMP says; may be NULL. */
 	void (*carrier_error)(void *arg, const struct vs_carrier_error *error);
+	/* Other workers (bit n: worker n) are to have a frame: the crossing stands for a reference for each of them. It is
+	 * ready to leave this thread. NULL where the bridge has one worker. */
+	void (*cross)(void *arg, uint64_t workers, const struct vs_crossing *crossing);
 	void *arg;
 };
 
 struct vs_worker_config {
-	struct vs_bridge_config bridge;
+	struct vs_bridge *bridge; /* outlives the worker */
+	unsigned number;          /* among the bridge's workers; in the low bits of the receiver indices */
 	size_t pool_bytes;
-	unsigned number; /* in the low bits of the receiver indices */
+	uint64_t flow_key;        /* secret, the same for all workers of a bridge (link/flow.h) */
 };
 
 /* NULL: out of memory or of descriptors. */
 struct vs_worker *vs_worker_new(struct vs_loop *loop, const struct vs_worker_config *config,
 				const struct vs_worker_handler *handler);
 
-/* Removes all ports and frees the carrier. NULL is accepted. */
+/* The calling thread is the worker's from now on; until then it was that of whoever made it. */
+void vs_worker_adopt(struct vs_worker *worker);
+
+/* Removes all ports, and frees the worker and its carrier. No other worker holds a frame of its pool. NULL is accepted. */
 void vs_worker_free(struct vs_worker *worker);
 
 /* Opens the UDP carrier over bound sockets (io/carrier_udp.h), in place of the one before. Links stay as they are.
@@ -58,23 +66,25 @@ void vs_worker_send_raw(struct vs_worker *worker, const uint8_t *datagram, size_
 
 /* --- Ports -------------------------------------------------------------------------------------------------------- */
 
-/* Adds a TAP whose non-blocking descriptor passes to the worker, also where it fails; it is up at once.
- * 0, or as vs_bridge_port_add(). */
-int vs_worker_add_tap(struct vs_worker *worker, int fd, uint32_t mtu, const struct vs_port_config *config, void *user,
+/* Makes a TAP, whose non-blocking descriptor passes to the worker, also where it fails, what is behind a port of the
+ * bridge that is this worker's and down. 0, -ENOMEM, or -errno if the descriptor cannot be watched. */
+int vs_worker_add_tap(struct vs_worker *worker, int fd, uint32_t mtu, uint16_t id, void *user,
 		      struct vs_wport **out) VS_MUST_CHECK;
 
-/* Adds a link, down until it is told vs_wport_set_up(). Of `link`, the worker sets pool and flow key.
- * 0, or as vs_bridge_port_add(). */
-int vs_worker_add_link(struct vs_worker *worker, const struct vs_link_config *link, const struct vs_port_config *config,
-		       void *user, struct vs_wport **out) VS_MUST_CHECK;
+/* The same with a new link. Of `link`, the worker sets pool and flow key. 0, -ENOMEM, or -ENOSPC: too many timers. */
+int vs_worker_add_link(struct vs_worker *worker, const struct vs_link_config *link, uint16_t id, void *user,
+		       struct vs_wport **out) VS_MUST_CHECK;
 
-/* Removes the port; a link says a last goodbye if vs_link_close() was asked for. NULL is accepted. */
+/* Removes the port; the bridge's is to be removed afterwards. A link says a last goodbye if vs_link_close() was asked
+ * for. NULL is accepted. */
 void vs_worker_remove(struct vs_worker *worker, struct vs_wport *port);
+
+/* A frame that another worker has handed over, with its reference. */
+void vs_worker_arrive(struct vs_worker *worker, const struct vs_crossing *crossing);
 
 struct vs_link *vs_wport_link(const struct vs_wport *port); /* NULL: a TAP */
 void *vs_wport_user(const struct vs_wport *port);
 uint16_t vs_wport_id(const struct vs_wport *port); /* in the bridge */
-void vs_wport_set_up(struct vs_wport *port, bool up);
 
 /* A receiver index that leads to the link. 0 or -errno as vs_indextable_take(). Indices that the link retires are given
  * back by the worker. */
@@ -96,11 +106,12 @@ void vs_wport_touch(struct vs_wport *port);
 struct vs_worker_stats {
 	struct vs_pool_stats pool;
 	struct vs_drops drops; /* before a port is known, and at the socket */
+	struct vs_bridge_stats bridge; /* this worker's */
 	uint32_t sessions;
 	struct vs_carrier_stats carrier;
 };
 
-struct vs_bridge *vs_worker_bridge(const struct vs_worker *worker);
 void vs_worker_stats(const struct vs_worker *worker, struct vs_worker_stats *out);
+void vs_worker_stats_add(struct vs_worker_stats *sum, const struct vs_worker_stats *stats);
 
 #endif

@@ -5,10 +5,12 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/gso.h"
 #include "io/tap.h"
 #include "io/tap_super.h"
 #include "io/worker_state.h"
-#include "switch/gso.h"
+#include "link/flow.h"
+#include "link/framing.h"
 
 /* Frames taken from a TAP in one go: more than it holds (VS_TAP_QUEUE_LEN), so that frames wait in our queue, which
  * knows flows and their delay, and not in the kernel's, which does not. */
@@ -20,7 +22,7 @@
 /* --- Through the bridge --- */
 
 /* -EINVAL: a super-frame that this device does not take. That the device is gone shows when it is read. */
-static int write_tap(struct vs_wport *port, const struct vs_frame *frame)
+static int write_tap(struct vs_wport *port, struct vs_frame *frame)
 {
 	if (port->super)
 		return vs_tap_super_write(port->fd, frame, &port->worker->drops);
@@ -38,7 +40,7 @@ static void deliver_segments(struct vs_wport *port, struct vs_frame *super, uint
 {
 	struct vs_worker *worker = port->worker;
 	struct vs_frame *frame;
-	if (vs_gso_segment(super, VS_ETH_FRAME_MAX, &worker->segments) < 0)
+	if (vs_gso_segment(worker->pool, super, VS_ETH_FRAME_MAX, &worker->segments) < 0)
 		vs_drop(&worker->drops, VS_DROP_NO_BUFFER);
 	vs_frame_unref(super);
 	while ((frame = vs_frame_list_pop(&worker->segments))) {
@@ -67,14 +69,38 @@ static void deliver(struct vs_wport *port, struct vs_frame *frame, uint64_t now)
 	}
 }
 
+/* Hands the frame to the workers that have ports for it. What is written into a frame late, by whoever sends it first,
+ * must be there before two threads hold it. */
+static void send_across(struct vs_worker *worker, const struct vs_egress *egress)
+{
+	struct vs_frame *frame = egress->crossing.frame;
+	vs_flow_hash(frame, worker->flow_key);
+	vs_framing_prepare(frame);
+	worker->handler.cross(worker->handler.arg, egress->elsewhere, &egress->crossing);
+}
+
+/* Sends what the bridge has handed out. */
+static void send_out(struct vs_worker *worker, uint64_t now)
+{
+	struct vs_egress *egress = &worker->egress;
+	if (egress->elsewhere)
+		send_across(worker, egress);
+	for (uint32_t i = 0; i < egress->count; i++)
+		deliver(worker->by_id[egress->ports[i].id], egress->ports[i].frame, now);
+}
+
 static void forward(struct vs_wport *from, struct vs_frame *frame, uint64_t now)
 {
 	struct vs_worker *worker = from->worker;
-	struct vs_egress *egress = &worker->egress;
-	vs_bridge_input(worker->bridge, from->id, frame, now, egress);
-	for (uint32_t i = 0; i < egress->count; i++) {
-		deliver(worker->by_id[egress->ports[i].id], egress->ports[i].frame, now);
-	}
+	vs_bridge_input(worker->bridge, worker->number, from->id, frame, now, &worker->egress);
+	send_out(worker, now);
+}
+
+void vs_worker_arrive(struct vs_worker *worker, const struct vs_crossing *crossing)
+{
+	uint64_t now = vs_loop_now(worker->loop);
+	vs_bridge_arrive(worker->bridge, worker->number, worker->pool, crossing, &worker->egress);
+	send_out(worker, now);
 }
 
 static void forward_arrived(struct vs_wport *from, uint64_t now)
@@ -121,6 +147,7 @@ void vs_worker_on_receive(void *arg, struct vs_carrier *carrier, const struct vs
 		}
 		switch (datagram->data[0]) {
 		case VS_TYPE_DATA:
+		case VS_TYPE_CLEAR:
 			input_data(worker, datagram, &path, now);
 			break;
 		case VS_TYPE_INITIATION:
@@ -161,6 +188,15 @@ static struct vs_frame *read_plain(struct vs_wport *port, int *error)
 	return NULL;
 }
 
+/* A descriptor whose device is gone stays readable for ever. */
+static void lose_tap(struct vs_wport *port, int error)
+{
+	struct vs_worker *worker = port->worker;
+	vs_watch_free(port->watch);
+	port->watch = NULL;
+	worker->handler.tap_gone(worker->handler.arg, port, error);
+}
+
 void vs_worker_on_tap(void *arg, int fd, unsigned events)
 {
 	struct vs_wport *port = arg;
@@ -171,14 +207,14 @@ void vs_worker_on_tap(void *arg, int fd, unsigned events)
 	for (int i = 0; i < TAP_BATCH && bytes < TAP_BATCH_BYTES; i++) {
 		int err;
 		struct vs_frame *frame =
-			port->super ? vs_tap_super_read(fd, worker->pool, worker->spill, &worker->drops, &err)
+			port->super ? vs_tap_super_read(fd, worker->pool, &worker->landing, &worker->drops, &err)
 				    : read_plain(port, &err);
 		if (frame) {
 			bytes += frame->len;
 			forward(port, frame, now);
 		} else if (err != -ENOBUFS && err != -EMSGSIZE) {
 			if (err != -EAGAIN)
-				worker->handler.tap_gone(worker->handler.arg, port, -err);
+				lose_tap(port, -err);
 			return;
 		}
 	}

@@ -26,7 +26,8 @@ struct vs_worker {
 	struct vs_loop *loop;
 	struct vs_worker_handler handler;
 	struct vs_pool *pool;
-	struct vs_bridge *bridge;
+	struct vs_bridge *bridge; /* shared */
+	unsigned number;
 	struct vs_carrier *carrier;
 	struct vs_indextable *indices;
 	struct vs_list ports, dirty;
@@ -37,7 +38,7 @@ struct vs_worker {
 	struct vs_egress egress;
 	struct vs_wport *by_id[VS_PORTS_MAX]; /* by the bridge's port id */
 	struct vs_frame_list segments;        /* of one super-frame; empty between frames */
-	uint8_t spill[VS_FRAME_MAX];          /* for io/tap_super.h */
+	struct vs_frame *landing; /* for io/tap_super.h */
 };
 
 /* worker_in.c: datagrams have come; a TAP is readable (arg: its struct vs_wport). */

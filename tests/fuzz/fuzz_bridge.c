@@ -10,6 +10,7 @@
 #include "switch/bridge.h"
 
 #define PORTS 12
+#define WORKERS 3
 #define MAC_ENTRIES 32
 #define POOL_BYTES (12 * 1024) /* a large frame and no copy of it: running out of buffers is part of the test */
 
@@ -24,9 +25,10 @@
 struct fuzz {
 	struct vs_pool *pool;
 	struct vs_bridge *bridge;
+	unsigned workers, next_worker;
 	uint64_t now;
 	unsigned named; /* ports so far, for unique names */
-	struct vs_egress out;
+	struct vs_egress out, part;
 };
 
 static struct vs_port_config read_config(struct fuzz *f, struct vs_view *in)
@@ -51,7 +53,7 @@ static void add_port(struct fuzz *f, struct vs_view *in)
 	struct vs_port_config config = read_config(f, in);
 	uint16_t id;
 
-	if (vs_bridge_port_add(f->bridge, &config, &id) == 0)
+	if (vs_bridge_port_add(f->bridge, &config, f->next_worker++ % f->workers, &id) == 0)
 		vs_bridge_port_set_up(f->bridge, id, true);
 }
 
@@ -98,11 +100,11 @@ static void check_copy(const struct fuzz *f, const struct vs_port *in, const str
 	struct vs_eth eth;
 
 	CHECK(out && out->up && out != in);
-	CHECK(!(in->config.isolated && out->config.isolated));
-	CHECK(copy->frame->refs >= 1 && copy->frame->len <= out->config.frame_max);
+	CHECK(!(vs_port_config_of(in)->isolated && vs_port_config_of(out)->isolated));
+	CHECK(copy->frame->refs >= 1 && copy->frame->len <= vs_port_config_of(out)->frame_max);
 	CHECK(vs_eth_parse(vs_frame_cbytes(copy->frame), copy->frame->len, &eth));
 	CHECK(!vs_mac_is_link_local(&eth.dst) && !vs_mac_is_group(&eth.src));
-	enum vs_vlan_form form = vs_vlan_egress(&out->config.vlan, f->out.vlan);
+	enum vs_vlan_form form = vs_vlan_egress(&vs_port_config_of(out)->vlan, f->out.vlan);
 	CHECK(form != VS_VLAN_REFUSED);
 	switch (form) {
 	case VS_VLAN_REFUSED:
@@ -131,6 +133,19 @@ static void check_references(const struct vs_egress *out)
 	}
 }
 
+/* Brings the crossing to the workers that are to have it, and puts all that leaves on one list. */
+static void bring_across(struct fuzz *f)
+{
+	CHECK(!(f->out.elsewhere >> f->workers));
+	for (uint64_t rest = f->out.elsewhere; rest; rest &= rest - 1) {
+		vs_bridge_arrive(f->bridge, (unsigned)__builtin_ctzll(rest), f->pool, &f->out.crossing, &f->part);
+		CHECK(!f->part.elsewhere);
+		for (uint32_t i = 0; i < f->part.count; i++)
+			f->out.ports[f->out.count++] = f->part.ports[i];
+	}
+	f->out.elsewhere = 0;
+}
+
 static void send_frame(struct fuzz *f, struct vs_view *in)
 {
 	uint16_t id = vs_view_u8(in) % PORTS;
@@ -139,7 +154,8 @@ static void send_frame(struct fuzz *f, struct vs_view *in)
 
 	if (!frame)
 		return;
-	vs_bridge_input(f->bridge, id, frame, f->now, &f->out);
+	vs_bridge_input(f->bridge, port ? port->worker : 0, id, frame, f->now, &f->out);
+	bring_across(f);
 	CHECK(f->out.count == 0 || (port && port->up));
 	for (uint32_t i = 0; i < f->out.count; i++)
 		check_copy(f, port, &f->out.ports[i]);
@@ -150,25 +166,27 @@ static void send_frame(struct fuzz *f, struct vs_view *in)
 /* The table as it is shown, the sums over the ports, and the bounds agree. */
 static void check_table(struct fuzz *f)
 {
-	const struct vs_mactable *macs = vs_bridge_macs(f->bridge);
+	struct vs_mactable *macs = vs_bridge_macs(f->bridge);
 	struct vs_mac_entry entry;
-	struct vs_bridge_stats stats;
+	struct vs_mactable_stats stats;
 	uint32_t shown = 0, owned = 0;
 
-	vs_bridge_stats(f->bridge, f->now, &stats);
+	vs_mactable_age(macs, f->now);
+	vs_mactable_stats(macs, &stats);
 	for (uint32_t cursor = 0; vs_mactable_next(macs, f->now, &cursor, &entry); shown++) {
 		const struct vs_port *port = vs_porttable_get(vs_bridge_ports(f->bridge), entry.place.port);
 		CHECK(port && port->up && port->generation == entry.place.generation);
-		CHECK(vs_vlan_egress(&port->config.vlan, entry.vlan) != VS_VLAN_REFUSED);
+		CHECK(vs_vlan_egress(&vs_port_config_of(port)->vlan, entry.vlan) != VS_VLAN_REFUSED);
 	}
 	for (uint16_t id = 0; id < PORTS; id++) {
 		const struct vs_port *port = vs_porttable_get(vs_bridge_ports(f->bridge), id);
-		uint32_t entries = vs_mactable_port_stats(macs, id)->entries;
-		CHECK(!port || !port->config.mac_limit || entries <= port->config.mac_limit);
-		owned += entries;
+		struct vs_mactable_stats own;
+		vs_mactable_port_stats(macs, id, &own);
+		CHECK(!port || !vs_port_config_of(port)->mac_limit || own.entries <= vs_port_config_of(port)->mac_limit);
+		owned += own.entries;
 	}
-	CHECK(shown == stats.macs.entries && owned == shown && shown <= MAC_ENTRIES);
-	CHECK(stats.macs.learned == shown + stats.macs.aged + stats.macs.evicted + stats.macs.flushed);
+	CHECK(shown == stats.entries && owned == shown && shown <= MAC_ENTRIES);
+	CHECK(stats.learned == shown + stats.aged + stats.evicted + stats.flushed);
 }
 
 static void run_operation(struct fuzz *f, struct vs_view *in)
@@ -194,6 +212,7 @@ static void run_operation(struct fuzz *f, struct vs_view *in)
 		break;
 	case 6:
 		check_table(f);
+		vs_bridge_reclaim(f->bridge);
 		break;
 	default:
 		send_frame(f, in);
@@ -206,13 +225,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct fuzz f; /* static for its size */
+	unsigned workers = size ? 1 + data[size - 1] % WORKERS : 1;
 	struct vs_bridge_config config = {
-		.ports_max = PORTS, .mac_entries = MAC_ENTRIES, .aging_usec = 60 * VS_SEC, .hash_seed = 1,
+		.workers = (uint8_t)workers, .ports_max = PORTS, .mac_entries = MAC_ENTRIES, .aging_usec = 60 * VS_SEC, .hash_seed = 1,
 	};
 	struct vs_view in = vs_view_of(data, size);
 	struct vs_pool_stats stats;
 
-	f = (struct fuzz){ .pool = vs_pool_new(POOL_BYTES), .bridge = vs_bridge_new(&config) };
+	f = (struct fuzz){ .pool = vs_pool_new(POOL_BYTES), .bridge = vs_bridge_new(&config),
+			    .workers = workers };
 	CHECK(f.pool && f.bridge);
 	while (in.len)
 		run_operation(&f, &in);

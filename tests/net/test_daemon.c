@@ -525,7 +525,7 @@ static void test_privileged_bind(void **state)
 
 	(void)state;
 	assert_int_equal(vs_addr_parse("127.0.0.1", 900, &addr), 0);
-	assert_int_equal(vs_grants_add_bind(grants, &addr, 3, "lo"), 0);
+	assert_int_equal(vs_grants_add_bind(grants, &addr, 3, "lo", 1), 0);
 	assert_int_equal(finish(start(bind_twice, grants)), 0);
 	free(grants);
 }

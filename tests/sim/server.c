@@ -185,7 +185,7 @@ static void input_handshake(struct sim_server *s, struct sim_line *line, const s
 /* Sends a frame on its way; the links to be run afterwards are added to *touched. */
 static void switch_frame(struct sim_server *s, uint16_t port, struct vs_frame *frame, uint64_t now, unsigned *touched)
 {
-	vs_bridge_input(s->bridge, port, frame, now, &s->egress);
+	vs_bridge_input(s->bridge, 0, port, frame, now, &s->egress);
 	for (uint32_t i = 0; i < s->egress.count; i++) {
 		const struct vs_egress_port *out = &s->egress.ports[i];
 		for (unsigned k = 0; k < s->world->config.clients; k++) {
@@ -222,7 +222,7 @@ bool sim_server_input(struct sim_line *line, struct sim_datagram *d, uint64_t no
 	struct sim_server *s = &c->world->server;
 	if (!s->running)
 		return false;
-	if (d->data[0] != VS_TYPE_DATA) {
+	if (d->data[0] != VS_TYPE_DATA && d->data[0] != VS_TYPE_CLEAR) {
 		input_handshake(s, line, d, now);
 		return true;
 	}
@@ -284,7 +284,7 @@ static void make_bridge(struct sim_server *s)
 	for (unsigned i = 0; i < s->world->config.clients; i++) {
 		struct vs_port_config port = VS_PORT_CONFIG_DEFAULT;
 		snprintf(port.name, sizeof(port.name), "client%u", i);
-		if (vs_bridge_port_add(s->bridge, &port, &s->slots[i].port) < 0)
+		if (vs_bridge_port_add(s->bridge, &port, 0, &s->slots[i].port) < 0)
 			abort();
 	}
 }

@@ -22,14 +22,17 @@
 
 /* --- A bridge, its pool, and what came out of it ---------------------------------------- */
 
+#define WORKERS 3
+
 struct bench {
 	struct vs_pool *pool;
 	struct vs_bridge *bridge;
-	struct vs_egress out;
+	struct vs_egress out, part;
 	uint64_t now;
+	unsigned workers, next_worker;
 };
 
-static int setup_with(void **state, size_t pool_bytes)
+static int setup_with(void **state, size_t pool_bytes, unsigned workers)
 {
 	struct vs_bridge_config config = VS_BRIDGE_CONFIG_DEFAULT;
 	struct bench *b = calloc(1, sizeof(*b));
@@ -37,6 +40,8 @@ static int setup_with(void **state, size_t pool_bytes)
 	assert_non_null(b);
 	config.ports_max = 16;
 	config.hash_seed = 42;
+	config.workers = (uint8_t)workers;
+	b->workers = workers;
 	b->pool = vs_pool_new(pool_bytes);
 	b->bridge = vs_bridge_new(&config);
 	assert_non_null(b->pool);
@@ -47,12 +52,18 @@ static int setup_with(void **state, size_t pool_bytes)
 
 static int setup(void **state)
 {
-	return setup_with(state, 4 << 20);
+	return setup_with(state, 4 << 20, 1);
+}
+
+/* The ports are dealt out to three workers, as far as they go. What leaves, and what is counted, must be the same. */
+static int setup_workers(void **state)
+{
+	return setup_with(state, 4 << 20, WORKERS);
 }
 
 static int setup_one_buffer(void **state)
 {
-	return setup_with(state, 2048);
+	return setup_with(state, 2048, 1);
 }
 
 /* Also proves that no test has lost a reference: a pool may only be freed when all are back. */
@@ -82,7 +93,8 @@ static uint16_t add_config(struct bench *b, const struct vs_port_config *config)
 {
 	uint16_t id = UINT16_MAX;
 
-	assert_int_equal(vs_bridge_port_add(b->bridge, config, &id), 0);
+	assert_int_equal(vs_bridge_port_add(b->bridge, config, b->next_worker, &id), 0);
+	b->next_worker = (b->next_worker + 1) % b->workers;
 	vs_bridge_port_set_up(b->bridge, id, true);
 	return id;
 }
@@ -134,10 +146,33 @@ static struct vs_frame *make_frame(struct bench *b, const char *dst, const char 
 	return frame;
 }
 
+static int compare_ids(const void *a, const void *b)
+{
+	const struct vs_egress_port *x = a, *y = b;
+
+	return (int)x->id - (int)y->id;
+}
+
+/* Brings the crossing to the workers that are to have it, and puts all that leaves on one list, in the order of ids. */
+static void bring_across(struct bench *b)
+{
+	for (uint64_t rest = b->out.elsewhere; rest; rest &= rest - 1) {
+		vs_bridge_arrive(b->bridge, (unsigned)__builtin_ctzll(rest), b->pool, &b->out.crossing, &b->part);
+		assert_int_equal(b->part.elsewhere, 0);
+		memcpy(&b->out.ports[b->out.count], b->part.ports, b->part.count * sizeof(b->part.ports[0]));
+		b->out.count += b->part.count;
+	}
+	b->out.elsewhere = 0;
+	qsort(b->out.ports, b->out.count, sizeof(b->out.ports[0]), compare_ids);
+}
+
 static void input(struct bench *b, uint16_t port, struct vs_frame *frame)
 {
+	const struct vs_port *in = vs_porttable_get(vs_bridge_ports(b->bridge), port);
+
 	vs_egress_release(&b->out);
-	vs_bridge_input(b->bridge, port, frame, b->now, &b->out);
+	vs_bridge_input(b->bridge, in ? in->worker : 0, port, frame, b->now, &b->out);
+	bring_across(b);
 }
 
 static void input_tagged(struct bench *b, uint16_t port, const char *dst, const char *src, int tci)
@@ -158,11 +193,33 @@ static const struct vs_port *port_of(const struct bench *b, uint16_t id)
 	return port;
 }
 
-static struct vs_bridge_stats stats_of(struct bench *b)
-{
-	struct vs_bridge_stats stats;
+/* The sums of all workers, and the MAC table's. */
+struct stats {
+	uint64_t flooded, unicast;
+	struct vs_drops drops;
+	struct vs_mactable_stats macs;
+};
 
-	vs_bridge_stats(b->bridge, b->now, &stats);
+static struct stats stats_of(struct bench *b)
+{
+	struct stats stats = { 0 };
+
+	for (unsigned i = 0; i < vs_porttable_workers(vs_bridge_ports(b->bridge)); i++) {
+		const struct vs_bridge_stats *one = vs_bridge_stats(b->bridge, i);
+		stats.flooded += one->flooded;
+		stats.unicast += one->unicast;
+		vs_drops_add(&stats.drops, &one->drops);
+	}
+	vs_mactable_age(vs_bridge_macs(b->bridge), b->now);
+	vs_mactable_stats(vs_bridge_macs(b->bridge), &stats.macs);
+	return stats;
+}
+
+static struct vs_mactable_stats macs_of(struct bench *b, uint16_t id)
+{
+	struct vs_mactable_stats stats;
+
+	vs_mactable_port_stats(vs_bridge_macs(b->bridge), id, &stats);
 	return stats;
 }
 
@@ -224,7 +281,7 @@ static void test_unknown_is_flooded_known_is_not(void **state)
 	ASSERT_OUT(b, p0);
 	input_plain(b, p0, STATION_B, STATION_A);
 	ASSERT_OUT(b, p1);
-	struct vs_bridge_stats stats = stats_of(b);
+	struct stats stats = stats_of(b);
 	assert_int_equal(stats.flooded, 1);
 	assert_int_equal(stats.unicast, 2);
 	assert_int_equal(stats.macs.learned, 2);
@@ -433,7 +490,7 @@ static void test_removed_port(void **state)
 	/* Its number goes to the next one, but not its history. */
 	assert_int_equal(add(b, "p3"), p1);
 	assert_int_equal(port_of(b, p1)->counters.frames_in, 0);
-	assert_int_equal(vs_mactable_port_stats(vs_bridge_macs(b->bridge), p1)->learned, 0);
+	assert_int_equal(macs_of(b, p1).learned, 0);
 	assert_int_equal(stats_of(b).macs.learned, 2);
 	vs_bridge_port_remove(b->bridge, p1);
 	vs_bridge_port_remove(b->bridge, p1);
@@ -455,7 +512,7 @@ static void test_reconfigured_port(void **state)
 
 	config.vlan = (struct vs_vlan_rule){ .mode = VS_VLAN_ACCESS, .vid = 10 };
 	assert_int_equal(vs_bridge_port_configure(b->bridge, p1, &config, b->now), 0);
-	assert_int_equal(vs_mactable_port_stats(vs_bridge_macs(b->bridge), p1)->entries, 0);
+	assert_int_equal(macs_of(b, p1).entries, 0);
 	input_plain(b, p0, STATION_B, STATION_A);
 	assert_dropped(b, p0, VS_DROP_NO_PORTS, 1);
 
@@ -568,16 +625,17 @@ static const struct {
 	{ TRUNK_NATIVE_10, 40, -1, { REFUSED } },
 };
 
-/* No more frames than forms: with a tag, without one. */
+/* No more frames at a worker than forms: with a tag, without one. */
 static void assert_at_most_two_frames(const struct bench *b)
 {
-	const struct vs_frame *form[2] = { NULL, NULL };
+	const struct vs_frame *forms[WORKERS][2] = { 0 };
 
 	for (uint32_t i = 0; i < b->out.count; i++) {
 		const struct vs_egress_port *p = &b->out.ports[i];
-		if (!form[p->tagged])
-			form[p->tagged] = p->frame;
-		assert_ptr_equal(p->frame, form[p->tagged]);
+		const struct vs_frame **form = &forms[port_of(b, p->id)->worker][p->tagged];
+		if (!*form)
+			*form = p->frame;
+		assert_ptr_equal(p->frame, *form);
 		assert_int_equal(p->tagged, out_tci(b, p->id) != UNTAGGED);
 	}
 }
@@ -663,7 +721,7 @@ static void test_stacked_tags(void **state)
 {
 	struct bench *b = *state;
 	uint16_t all = add(b, "all"), a10 = add_vlan(b, "a10", rule_of(ACCESS_10));
-	struct vs_frame *frame = vs_eth_push_tag(make_frame(b, BROADCAST, STATION_A, 20), 10);
+	struct vs_frame *frame = vs_eth_push_tag(b->pool, make_frame(b, BROADCAST, STATION_A, 20), 10);
 
 	assert_non_null(frame);
 	input(b, all, frame);
@@ -722,7 +780,9 @@ static void test_counters(void **state)
 	assert_int_equal(c->bytes_out, 64);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+/* Each with all ports at one worker, and with the ports dealt out to three. */
+#define TEST(f) \
+	cmocka_unit_test_setup_teardown(f, setup, teardown), cmocka_unit_test_setup_teardown(f, setup_workers, teardown)
 
 int main(void)
 {

@@ -140,7 +140,7 @@ static void fill_grants(struct vs_grants *grants)
 
 	add_tap(grants, "lan", "tap0", true);
 	add_tap(grants, "guest", "tap1", false);
-	assert_int_equal(vs_grants_add_bind(grants, &bind.addr, bind.fwmark, bind.interface), 0);
+	assert_int_equal(vs_grants_add_bind(grants, &bind.addr, bind.fwmark, bind.interface, 1), 0);
 	assert_int_equal(vs_grants_add_file(grants, key_path), 0);
 	strcpy(grants->log_file, "/var/log/test.log");
 	grants->log_max_days = 7;
@@ -624,7 +624,7 @@ static void test_grants_are_bounded(void **state)
 		assert_int_equal(vs_grants_add_file(grants, "/f"), i < VS_GRANT_FILES_MAX ? 0 : -ENOSPC);
 	struct vs_grant_bind bind = bind_of("::", 1, 0, "");
 	for (int i = 0; i <= VS_GRANT_BINDS_MAX; i++)
-		assert_int_equal(vs_grants_add_bind(grants, &bind.addr, 0, ""), i < VS_GRANT_BINDS_MAX ? 0 : -ENOSPC);
+		assert_int_equal(vs_grants_add_bind(grants, &bind.addr, 0, "", 1), i < VS_GRANT_BINDS_MAX ? 0 : -ENOSPC);
 	free(grants);
 }
 

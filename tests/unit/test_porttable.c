@@ -23,7 +23,7 @@ static struct vs_port *add(struct vs_porttable *table, const char *name)
 	struct vs_port_config config = make_config(name);
 	struct vs_port *port = NULL;
 
-	assert_int_equal(vs_porttable_add(table, &config, &port), 0);
+	assert_int_equal(vs_porttable_add(table, &config, 0, &port), 0);
 	assert_non_null(port);
 	return port;
 }
@@ -31,14 +31,14 @@ static struct vs_port *add(struct vs_porttable *table, const char *name)
 static void test_add_and_find(void **state)
 {
 	(void)state;
-	struct vs_porttable *table = vs_porttable_new(8);
+	struct vs_porttable *table = vs_porttable_new(8, 1);
 	struct vs_port *a = add(table, "a");
 	struct vs_port *b = add(table, "b");
 
 	assert_int_equal(a->id, 0);
 	assert_int_equal(b->id, 1);
 	assert_false(a->up);
-	assert_int_equal(a->config.vlan.mode, VS_VLAN_TRANSPARENT);
+	assert_int_equal(vs_port_config_of(a)->vlan.mode, VS_VLAN_TRANSPARENT);
 	assert_ptr_equal(vs_porttable_find(table, "b"), b);
 	assert_null(vs_porttable_find(table, "c"));
 	assert_ptr_equal(vs_porttable_get(table, 0), a);
@@ -52,23 +52,23 @@ static void test_add_and_find(void **state)
 static void test_refused_configs(void **state)
 {
 	(void)state;
-	struct vs_porttable *table = vs_porttable_new(8);
+	struct vs_porttable *table = vs_porttable_new(8, 1);
 	struct vs_port *a = add(table, "a"), *b = add(table, "b"), *none = NULL;
 	struct vs_port_config config = make_config("");
 
-	assert_int_equal(vs_porttable_add(table, &config, &none), -EINVAL);
+	assert_int_equal(vs_porttable_add(table, &config, 0, &none), -EINVAL);
 	memset(config.name, 'x', sizeof(config.name)); /* no NUL */
-	assert_int_equal(vs_porttable_add(table, &config, &none), -EINVAL);
+	assert_int_equal(vs_porttable_add(table, &config, 0, &none), -EINVAL);
 	config = make_config("c");
 	config.vlan = (struct vs_vlan_rule){ .mode = VS_VLAN_ACCESS, .vid = 4095 };
-	assert_int_equal(vs_porttable_add(table, &config, &none), -EINVAL);
+	assert_int_equal(vs_porttable_add(table, &config, 0, &none), -EINVAL);
 	config = make_config("c");
 	config.frame_max = VS_PORT_FRAME_MAX_LEAST - 1;
-	assert_int_equal(vs_porttable_add(table, &config, &none), -EINVAL);
+	assert_int_equal(vs_porttable_add(table, &config, 0, &none), -EINVAL);
 	config = make_config("b");
-	assert_int_equal(vs_porttable_add(table, &config, &none), -EEXIST);
+	assert_int_equal(vs_porttable_add(table, &config, 0, &none), -EEXIST);
 	assert_int_equal(vs_porttable_configure(table, a, &config), -EEXIST);
-	assert_string_equal(a->config.name, "a");
+	assert_string_equal(vs_port_config_of(a)->name, "a");
 	assert_int_equal(vs_porttable_configure(table, b, &config), 0); /* its own name is not taken */
 	assert_null(none);
 	assert_int_equal(vs_porttable_count(table), 2);
@@ -78,7 +78,7 @@ static void test_refused_configs(void **state)
 static void test_configure_keeps_state(void **state)
 {
 	(void)state;
-	struct vs_porttable *table = vs_porttable_new(8);
+	struct vs_porttable *table = vs_porttable_new(8, 1);
 	struct vs_port *a = add(table, "a");
 	struct vs_port_config config = make_config("renamed");
 	uint16_t generation = a->generation;
@@ -88,7 +88,7 @@ static void test_configure_keeps_state(void **state)
 	config.isolated = true;
 	assert_int_equal(vs_porttable_configure(table, a, &config), 0);
 	assert_true(a->up);
-	assert_true(a->config.isolated);
+	assert_true(vs_port_config_of(a)->isolated);
 	assert_int_equal(a->counters.frames_in, 5);
 	assert_int_equal(a->generation, generation);
 	assert_ptr_equal(vs_porttable_find(table, "renamed"), a);
@@ -99,7 +99,7 @@ static void test_configure_keeps_state(void **state)
 static void test_ids_are_reused_with_a_new_generation(void **state)
 {
 	(void)state;
-	struct vs_porttable *table = vs_porttable_new(4);
+	struct vs_porttable *table = vs_porttable_new(4, 1);
 
 	add(table, "a");
 	struct vs_port *b = add(table, "b");
@@ -109,7 +109,7 @@ static void test_ids_are_reused_with_a_new_generation(void **state)
 	b->counters.frames_in = 1;
 	vs_porttable_remove(table, b);
 	assert_null(vs_porttable_get(table, 1));
-	assert_null(vs_porttable_next_up(table, 0));
+	assert_null(vs_porttable_next_up(table, 0, 0));
 
 	struct vs_port *d = add(table, "d");
 	assert_int_equal(d->id, 1);
@@ -122,14 +122,14 @@ static void test_ids_are_reused_with_a_new_generation(void **state)
 static void test_stated_maximum(void **state)
 {
 	(void)state;
-	struct vs_porttable *table = vs_porttable_new(1);
+	struct vs_porttable *table = vs_porttable_new(1, 1);
 	struct vs_port_config config = make_config("last");
 	struct vs_port *port;
 
 	add(table, "a");
-	assert_int_equal(vs_porttable_add(table, &config, &port), -ENOSPC);
+	assert_int_equal(vs_porttable_add(table, &config, 0, &port), -ENOSPC);
 	vs_porttable_remove(table, vs_porttable_get(table, 0));
-	assert_int_equal(vs_porttable_add(table, &config, &port), 0);
+	assert_int_equal(vs_porttable_add(table, &config, 0, &port), 0);
 	vs_porttable_free(table);
 }
 
@@ -137,7 +137,7 @@ static void test_stated_maximum(void **state)
 static void test_iteration(void **state)
 {
 	(void)state;
-	struct vs_porttable *table = vs_porttable_new(200);
+	struct vs_porttable *table = vs_porttable_new(200, 1);
 
 	for (int i = 0; i < 200; i++) {
 		char name[16];
@@ -151,7 +151,7 @@ static void test_iteration(void **state)
 	assert_int_equal(seen, 200);
 
 	seen = 0;
-	for (struct vs_port *p = vs_porttable_next_up(table, 0); p; p = vs_porttable_next_up(table, p->id + 1u))
+	for (struct vs_port *p = vs_porttable_next_up(table, 0, 0); p; p = vs_porttable_next_up(table, 0, p->id + 1u))
 		assert_int_equal(p->id, 63 * seen++);
 	assert_int_equal(seen, 4); /* 0, 63, 126, 189 */
 	assert_null(vs_porttable_next(table, VS_PORTS_MAX));
