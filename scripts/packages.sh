@@ -9,9 +9,13 @@ VS_BUILD_PACKAGES=(gcc libc6-dev meson ninja-build pkg-config libevent-dev libmb
 VS_DEMO_PACKAGES=(iproute2 iputils-ping util-linux procps jq dnsmasq-base udhcpc iperf3)
 # shellcheck disable=SC2034
 VS_TEST_PACKAGES=(libcmocka-dev python3 tcpdump socat nftables shellcheck iproute2 iputils-ping util-linux procps jq
-	dnsmasq-base udhcpc iperf3)
+	dnsmasq-base udhcpc iperf3 valgrind)
 # shellcheck disable=SC2034
-VS_BENCH_PACKAGES=(python3 iproute2 iputils-ping util-linux iperf3 fastd openvpn openssl)
+VS_BENCH_PACKAGES=(python3 iproute2 iputils-ping util-linux iperf3 tcpdump)
+# What the benchmark compares with; each may be missing.
+# shellcheck disable=SC2034
+VS_PEER_PACKAGES=(fastd openvpn openssl tinc n2n net-tools softether-vpnserver softether-vpnclient softether-vpncmd
+	wireguard-go wireguard-tools)
 
 vs_is_installed() {
 	[[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]
@@ -38,12 +42,27 @@ vs_install() {
 		as_root=(sudo)
 	fi
 	echo "installing: ${missing[*]}" >&2
-	# A daemon that a package brings (openvpn, fastd) is not to be started by our installing it.
-	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 sh -c '
-		apt-get install -y -q --no-install-recommends "$@" >/dev/null 2>&1 ||
-			{ apt-get update -q && apt-get install -y -q --no-install-recommends "$@"; } >/dev/null' \
-		sh "${missing[@]}" || echo "apt-get could not install all of: ${missing[*]}" >&2
+	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive sh -c "$VS_APT" sh "${missing[@]}" ||
+		echo "apt-get could not install all of: ${missing[*]}" >&2
 }
+
+# Installs its arguments, as root. A daemon that a package brings (openvpn, tinc) is not to be started by our installing
+# it, neither now, of which a policy that denies it takes care, nor when the machine starts.
+# shellcheck disable=SC2016 # for the sh that it is given to
+VS_APT='
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+	trap "rm -f $policy" EXIT
+	trap "exit 130" INT TERM
+	printf "#!/bin/sh\nexit 101\n" >"$policy" && chmod 755 "$policy"
+fi
+apt-get install -y -q --no-install-recommends "$@" >/dev/null 2>&1 ||
+	{ apt-get update -q && apt-get install -y -q --no-install-recommends "$@"; } >/dev/null || exit 1
+if command -v systemctl >/dev/null; then
+	dpkg -L "$@" | sed -n "s|^.*/systemd/system/\([^/@]*\.service\)$|\1|p" | sort -u |
+		xargs -r systemctl --quiet disable 2>/dev/null
+fi
+exit 0'
 
 # vs_quietly COMMAND...: its output is shown, the end of it, only if it fails.
 vs_quietly() {

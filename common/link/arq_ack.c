@@ -155,9 +155,10 @@ static void input_bitmap(struct vs_arq_tx *tx, struct tx_lane *lane, uint32_t ba
 	}
 }
 
-static void input_rtt(struct vs_arq_tx *tx, uint32_t ts, uint32_t delay, uint64_t now)
+static void input_rtt(struct vs_arq_tx *tx, const struct vs_segment *ack, uint64_t now)
 {
-	uint32_t elapsed = (uint32_t)now - ts;
+	uint32_t delay = ack->len >= VS_ACK_DELAY_SIZE ? vs_get_be32(ack->data) : 0;
+	uint32_t elapsed = (uint32_t)now - ack->ts;
 	if (elapsed > 60 * VS_SEC || delay > elapsed)
 		return;
 	uint64_t sample = VS_MAX(elapsed - delay, 1u);
@@ -184,9 +185,7 @@ static void learn_reordering(struct vs_arq_tx *tx, const struct vs_segment *seg,
 
 static void input_ack(struct vs_arq_tx *tx, struct tx_lane *lane, const struct vs_segment *seg, uint64_t now)
 {
-	uint32_t delay = 0;
 	if (seg->len >= VS_ACK_DELAY_SIZE) {
-		delay = vs_get_be32(seg->data);
 		/* An ACK that overtook a newer one has an older una: what lies before ours is known. */
 		int32_t stale = vs_sn_diff(lane->una, seg->una);
 		const uint8_t *bitmap = seg->data + VS_ACK_DELAY_SIZE;
@@ -199,7 +198,31 @@ static void input_ack(struct vs_arq_tx *tx, struct tx_lane *lane, const struct v
 		if (tx_lookup(lane, seg->sn)->state == TX_DONE)
 			vs_seqbits_set(&lane->acked, seg->sn);
 	}
-	input_rtt(tx, seg->ts, delay, now);
+}
+
+/* --- In the clear --- */
+
+/* Somebody else has fed the peer's lane, which is ahead of us now. What we had in flight there it takes for repetitions,
+ * and would so take all that we sent until we are where it is: so go there at once. */
+static void jump(struct vs_arq_tx *tx, unsigned lane_no, uint32_t una, uint64_t now)
+{
+	struct tx_lane *lane = tx->lanes[lane_no];
+	vs_drop(tx->config.drops, VS_DROP_CLEAR_FORGED);
+	for (uint32_t sn = lane->una; sn != lane->nxt; sn++)
+		vs_arq_tx_settle(tx, tx_lookup(lane, sn));
+	vs_arq_tx_advance(tx, lane_no, lane->nxt);
+	lane->una = lane->nxt = una;
+	vs_arq_tx_arm_probe(tx, now);
+}
+
+/* Whether the ACK echoes the stamp of a transmission of ours. */
+static bool echoes_us(const struct tx_lane *lane, const struct vs_segment *ack)
+{
+	if (vs_sn_diff(ack->sn, lane->una) < 0 || vs_sn_diff(ack->sn, lane->nxt) >= 0)
+		return false;
+	const struct tx_segment *seg = tx_lookup(lane, ack->sn);
+	return seg->first_sent_usec &&
+	       (ack->ts == (uint32_t)seg->sent_usec || ack->ts == (uint32_t)seg->first_sent_usec);
 }
 
 bool vs_arq_tx_input(struct vs_arq_tx *tx, const struct vs_segment *seg, uint64_t now)
@@ -208,12 +231,16 @@ bool vs_arq_tx_input(struct vs_arq_tx *tx, const struct vs_segment *seg, uint64_
 		return false;
 	struct tx_lane *lane = tx->lanes[seg->conv];
 	if (!lane)
-		return seg->una == tx->config.first_sn;
+		return seg->una == tx->config.first_sn || tx->clear;
 	/* Beyond what was assigned: malformed. Beyond what was sent, likewise, unless a SKIP allowed it. */
-	if (vs_sn_diff(seg->una, lane->nxt) > 0)
-		return false;
+	if (vs_sn_diff(seg->una, lane->nxt) > 0) {
+		if (tx->clear)
+			jump(tx, seg->conv, seg->una, now);
+		return tx->clear;
+	}
 	open_batch(tx);
-	if (seg->cmd == VS_CMD_ACK)
+	bool timed = seg->cmd == VS_CMD_ACK && (!tx->clear || echoes_us(lane, seg));
+	if (timed)
 		learn_reordering(tx, seg, now);
 	if (vs_sn_diff(seg->una, lane->una) >= 0) {
 		input_una(tx, seg->conv, seg->una, now);
@@ -226,6 +253,8 @@ bool vs_arq_tx_input(struct vs_arq_tx *tx, const struct vs_segment *seg, uint64_
 	if (seg->cmd == VS_CMD_ACK) {
 		tx->batch_acks = true;
 		input_ack(tx, lane, seg, now);
+		if (timed)
+			input_rtt(tx, seg, now);
 	}
 	return true;
 }

@@ -29,6 +29,7 @@ struct rx_lane {
 	uint32_t nxt;  /* next expected in order */
 	uint32_t top;  /* one after the highest that has arrived */
 	bool boundary; /* nxt starts a message */
+	bool lost_step; /* in the clear: the rest of this message means nothing */
 	uint32_t ring_size;
 	struct rx_slot *ring;
 	struct vs_seqbits present;
@@ -49,6 +50,7 @@ struct vs_arq_rx {
 	unsigned unacked;
 	uint64_t ack_deadline;
 	uint64_t ack_delay_usec;
+	bool clear;
 	struct vs_arq_rx_stats stats;
 };
 
@@ -61,6 +63,11 @@ struct vs_arq_rx *vs_arq_rx_new(const struct vs_arq_rx_config *config)
 	rx->ack_deadline = VS_NEVER;
 	rx->ack_delay_usec = 5 * VS_MSEC;
 	return rx;
+}
+
+void vs_arq_rx_set_clear(struct vs_arq_rx *rx, bool clear)
+{
+	rx->clear = clear;
 }
 
 static struct rx_slot *slot_of(const struct rx_lane *lane, uint32_t sn)
@@ -154,13 +161,31 @@ static bool grow_ring(struct rx_lane *lane, uint32_t need)
 
 /* --- Delivery --- */
 
+/* In the clear: after the end of a message the stream is in step again, whatever came before. */
+static void end_message(struct vs_arq_rx *rx, struct rx_lane *lane)
+{
+	lane->lost_step = false;
+	if (vs_deframer_mid_frame(&lane->deframer)) {
+		vs_drop(rx->config.drops, VS_DROP_BAD_FRAMING);
+		vs_deframer_reset(&lane->deframer);
+	}
+}
+
 static int deframe(struct vs_arq_rx *rx, struct rx_lane *lane, const void *data, size_t len, uint8_t frg,
 		   struct vs_deframed *arrived)
 {
+	int err = 0;
 	rx->stats.held -= vs_deframer_pending(&lane->deframer);
-	int err = vs_deframer_input(&lane->deframer, rx->config.pool, rx->config.drops, data, len, arrived);
-	rx->stats.held += vs_deframer_pending(&lane->deframer);
+	if (!lane->lost_step)
+		err = vs_deframer_input(&lane->deframer, rx->config.pool, rx->config.drops, data, len, arrived);
 	lane->boundary = frg == 0;
+	if (rx->clear) {
+		lane->lost_step |= err < 0;
+		err = 0;
+		if (lane->boundary)
+			end_message(rx, lane);
+	}
+	rx->stats.held += vs_deframer_pending(&lane->deframer);
 	return err;
 }
 
@@ -275,7 +300,7 @@ static void forget_partial(struct vs_arq_rx *rx, struct rx_lane *lane)
 {
 	rx->stats.held -= vs_deframer_pending(&lane->deframer);
 	vs_deframer_reset(&lane->deframer);
-	lane->boundary = false;
+	lane->boundary = lane->lost_step = false;
 }
 
 /* Delivers the complete messages before `end` and lets the rest go. A message is known to start only after a segment

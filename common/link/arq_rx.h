@@ -42,6 +42,10 @@ void vs_arq_rx_free(struct vs_arq_rx *rx);
 /* Back to the state of a new one (the link's lanes start afresh). */
 void vs_arq_rx_reset(struct vs_arq_rx *rx);
 
+/* Whether segments arrive in the clear, where anybody on the path can have made them. Then a byte stream that is not
+ * frames costs the rest of its message, and not the link: what our peer sends starts with a header in each message. */
+void vs_arq_rx_set_clear(struct vs_arq_rx *rx, bool clear);
+
 /* A PUSH, SKIP or WASK segment arrived; `arrived` are the frames and control messages that it completes, appended.
  * 0, or -EBADMSG: the lane's byte stream is not frames, and the link must end. */
 int vs_arq_rx_input(struct vs_arq_rx *rx, const struct vs_segment *seg, uint64_t now, struct vs_deframed *arrived)

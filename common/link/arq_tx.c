@@ -7,7 +7,7 @@
 #include "link/arq_tx_state.h"
 
 #define RING_MIN VS_SEQBITS_MIN
-#define SLAB_SEGMENTS 32
+#define SLAB_SEGMENTS 8
 
 /* Segments are allocated in slabs, which are given back together when nothing is in flight. */
 struct slab {
@@ -45,18 +45,24 @@ static void free_lane(struct tx_lane *lane)
 	free(lane);
 }
 
-static void free_memory(struct vs_arq_tx *tx)
+static void free_slabs(struct vs_arq_tx *tx)
 {
-	for (unsigned i = 0; i < VS_LANES_MAX; i++) {
-		free_lane(tx->lanes[i]);
-		tx->lanes[i] = NULL;
-	}
 	while (tx->slabs) {
 		struct slab *slab = tx->slabs;
 		tx->slabs = slab->next;
 		free(slab);
 	}
 	vs_list_init(&tx->free_segments);
+	tx->free_count = 0;
+}
+
+static void free_memory(struct vs_arq_tx *tx)
+{
+	for (unsigned i = 0; i < VS_LANES_MAX; i++) {
+		free_lane(tx->lanes[i]);
+		tx->lanes[i] = NULL;
+	}
+	free_slabs(tx);
 }
 
 static void settle_all(struct vs_arq_tx *tx)
@@ -85,7 +91,7 @@ void vs_arq_tx_reset(struct vs_arq_tx *tx)
 	free_memory(tx);
 	struct vs_arq_tx_config config = tx->config;
 	struct vs_arq_tx_stats stats = tx->stats;
-	*tx = (struct vs_arq_tx){ .config = config, .stats = stats };
+	*tx = (struct vs_arq_tx){ .config = config, .clear = tx->clear, .stats = stats };
 	init_state(tx);
 }
 
@@ -93,6 +99,11 @@ void vs_arq_tx_set_policy(struct vs_arq_tx *tx, unsigned lanes, uint64_t max_age
 {
 	tx->config.lanes = lanes;
 	tx->config.max_age_usec = max_age_usec;
+}
+
+void vs_arq_tx_set_clear(struct vs_arq_tx *tx, bool clear)
+{
+	tx->clear = clear;
 }
 
 void vs_arq_tx_set_congestion(struct vs_arq_tx *tx, struct vs_congestion *congestion)
@@ -151,10 +162,7 @@ static int grow_ring(struct tx_lane *lane, uint32_t need)
 
 static int reserve_segments(struct vs_arq_tx *tx, unsigned n)
 {
-	unsigned have = 0;
-	for (struct vs_list *it = tx->free_segments.next; it != &tx->free_segments && have < n; it = it->next)
-		have++;
-	while (have < n) {
+	while (tx->free_count < n) {
 		struct slab *slab = malloc(sizeof(*slab));
 		if (!slab)
 			return -ENOMEM;
@@ -162,7 +170,7 @@ static int reserve_segments(struct vs_arq_tx *tx, unsigned n)
 		tx->slabs = slab;
 		for (unsigned i = 0; i < SLAB_SEGMENTS; i++)
 			vs_list_append(&tx->free_segments, &slab->segments[i].node);
-		have += SLAB_SEGMENTS;
+		tx->free_count += SLAB_SEGMENTS;
 	}
 	return 0;
 }
@@ -214,6 +222,7 @@ void vs_arq_tx_advance(struct vs_arq_tx *tx, unsigned lane_no, uint32_t una)
 		vs_seqbits_clear(&lane->acked, lane->una);
 		lane->ring[lane->una & (lane->ring_size - 1)] = NULL;
 		vs_list_prepend(&tx->free_segments, &seg->node);
+		tx->free_count++;
 		lane->una++;
 	}
 	if (lane->skipping && vs_sn_diff(lane->una, lane->skip_to) >= 0) {
@@ -269,6 +278,7 @@ int vs_arq_tx_admit(struct vs_arq_tx *tx, unsigned lane_no, struct vs_frame *mes
 		vs_frame_unref(message);
 		return -ENOMEM;
 	}
+	tx->free_count -= n;
 	for (unsigned i = 0; i < n; i++) {
 		struct tx_segment *seg = VS_LIST_FIRST(&tx->free_segments, struct tx_segment, node);
 		vs_list_remove(&seg->node);
@@ -317,12 +327,7 @@ void vs_arq_tx_release(struct vs_arq_tx *tx)
 		lane->ring = NULL;
 		lane->ring_size = 0;
 	}
-	while (tx->slabs) {
-		struct slab *slab = tx->slabs;
-		tx->slabs = slab->next;
-		free(slab);
-	}
-	vs_list_init(&tx->free_segments);
+	free_slabs(tx);
 }
 
 void vs_arq_tx_stats(const struct vs_arq_tx *tx, struct vs_arq_tx_stats *out)

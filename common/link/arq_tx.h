@@ -63,6 +63,11 @@ void vs_arq_tx_free(struct vs_arq_tx *tx);
 void vs_arq_tx_set_policy(struct vs_arq_tx *tx, unsigned lanes, uint64_t max_age_usec);
 void vs_arq_tx_set_congestion(struct vs_arq_tx *tx, struct vs_congestion *congestion);
 
+/* Whether segments travel in the clear, where somebody else can have fed the peer's lanes. Its acknowledgements are still
+ * its own, but may speak of what we have never sent: then the lane goes on from where the peer is, and echoes of stamps
+ * that are not ours say nothing about time. */
+void vs_arq_tx_set_clear(struct vs_arq_tx *tx, bool clear);
+
 /* Back to the state of a new one: everything in flight is let go. */
 void vs_arq_tx_reset(struct vs_arq_tx *tx);
 
@@ -113,7 +118,7 @@ uint64_t vs_arq_tx_inflight(const struct vs_arq_tx *tx); /* bytes */
 /* --- Acknowledgement ---------------------------------------------------------------------------------------------- */
 
 /* Any segment from the peer: its una and window. An ACK: also its sn, echoed ts, delay and bitmap.
- * False: the segment is malformed (it acknowledges what was never sent). */
+ * False: the segment is malformed (it acknowledges what was never sent, and that cannot be somebody else's doing). */
 bool vs_arq_tx_input(struct vs_arq_tx *tx, const struct vs_segment *seg, uint64_t now);
 
 /* After a batch of vs_arq_tx_input(): feeds the congestion controller, detects losses. Returns the set of lanes (bit

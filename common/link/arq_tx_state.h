@@ -55,10 +55,12 @@ struct vs_arq_tx {
 	uint64_t busy_lanes;    /* bit: something is unacknowledged */
 	uint64_t skip_lanes;    /* bit: a SKIP waits for the receiver's una */
 	uint64_t gained_lanes;  /* bit: has gained room since the last input_done() */
+	bool clear;             /* vs_arq_tx_set_clear() */
 	struct vs_list sent;    /* TX_INFLIGHT, by sent_usec */
 	struct vs_list lost;    /* TX_LOST, in order of detection; probes in front */
 	struct vs_list waiting_lanes;
 	struct vs_list free_segments;
+	unsigned free_count;    /* of them */
 	struct slab *slabs;
 	uint64_t inflight_bytes;
 

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "link/crypto_backend.h"
+#include "link/parts.h"
 
 #define HMAC_BLOCK 64
 

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "link/crypto_backend.h"
+#include "link/parts.h"
 
 struct vs_aead {
 	EVP_CIPHER_CTX *ctx;

@@ -222,20 +222,25 @@ enum vs_initiator_event vs_initiator_input(struct vs_initiator *in, const uint8_
 	return VS_INITIATOR_DROPPED;
 }
 
-/* A response that fails was not the server's: the attempt and its deadline stand. */
+/* A response that fails was not the server's: the attempt and its deadline stand. One that the offer does not allow is
+ * the attempt's answer, but the server's mind may be changed by the next. */
 static enum vs_initiator_event response_read(struct vs_initiator *in, const struct vs_handshake_job *job,
 					     struct vs_initiator_result *result)
 {
-	if (job->result || !vs_params_fit(&job->params, &in->offer)) {
-		in->state = WAITING;
+	in->state = WAITING;
+	if (job->result) {
 		result->reason = VS_DROP_BAD_HANDSHAKE;
 		return VS_INITIATOR_DROPPED;
 	}
 	abandon(in);
+	result->params = job->params;
+	if (!vs_params_fit(&job->params, &in->offer)) {
+		result->reason = VS_DROP_HANDSHAKE_TERMS;
+		return VS_INITIATOR_REFUSED;
+	}
 	in->state = IDLE;
 	in->offer.incarnation = job->params.incarnation;
 	result->keys = job->keys;
-	result->params = job->params;
 	return VS_INITIATOR_SESSION;
 }
 

@@ -63,6 +63,7 @@ enum vs_initiator_event {
 	VS_INITIATOR_JOB,     /* input: `job` is to be run */
 	VS_INITIATOR_SEND,    /* done: send job->datagram to the server */
 	VS_INITIATOR_SESSION, /* done: there is a new session, whose first datagram is ours to send */
+	VS_INITIATOR_REFUSED, /* done: the server has answered, but demands what our offer does not allow */
 };
 
 /* Takes a RESPONSE or COOKIE datagram, which must not lie in `job`. DROPPED (fills *reason), COOKIE or JOB. */
@@ -70,12 +71,12 @@ enum vs_initiator_event vs_initiator_input(struct vs_initiator *initiator, const
 					   uint64_t now, struct vs_handshake_job *job, enum vs_drop *reason);
 
 struct vs_initiator_result {
-	enum vs_drop reason;         /* DROPPED */
+	enum vs_drop reason;         /* DROPPED, REFUSED */
 	struct vs_session_keys keys; /* SESSION; the caller's to wipe */
-	struct vs_params params;     /* SESSION */
+	struct vs_params params;     /* SESSION; REFUSED: what the server demands */
 };
 
-/* Takes back a job that was run and wipes it. DROPPED, SEND or SESSION. */
+/* Takes back a job that was run and wipes it. DROPPED, SEND, SESSION or REFUSED, after which attempts go on. */
 enum vs_initiator_event vs_initiator_done(struct vs_initiator *initiator, struct vs_handshake_job *job, uint64_t now,
 					  struct vs_initiator_result *result);
 

@@ -22,7 +22,7 @@ static void free_parts(struct vs_link *link)
 static bool make_parts(struct vs_link *link, uint64_t now)
 {
 	uint32_t datagram = vs_pmtud_size(&link->pmtud);
-	link->queue = vs_queue_new(&link->config.queue, &link->drops);
+	link->queue = vs_queue_new(&link->config.queue, link->config.pool, &link->drops);
 	link->congestion = vs_congestion_new(link->congestion_kind, datagram, now);
 	struct vs_arq_tx_config tx = {
 		.lanes = VS_LANES_MAX,
@@ -117,6 +117,8 @@ static void apply_params(struct vs_link *link, const struct vs_params *params, u
 {
 	link->params = *params;
 	vs_arq_tx_set_policy(link->arq_tx, params->lanes, params->max_age_usec);
+	vs_arq_tx_set_clear(link->arq_tx, params->protection == VS_PROTECTION_NONE);
+	vs_arq_rx_set_clear(link->arq_rx, params->protection == VS_PROTECTION_NONE);
 	if (params->congestion != link->congestion_kind) {
 		struct vs_congestion *congestion =
 			vs_congestion_new(params->congestion, vs_pmtud_size(&link->pmtud), now);
@@ -269,7 +271,9 @@ void vs_link_stats(const struct vs_link *link, uint64_t now, struct vs_link_stat
 	out->bandwidth_bps = vs_congestion_bandwidth(link->congestion) * 8;
 	out->congestion = vs_congestion_kind_name(link->congestion_kind);
 	out->congestion_state = vs_congestion_state(link->congestion);
-	out->cipher = vs_session_exists(session) ? vs_cipher_name(session->cipher) : NULL;
+	out->cipher = NULL;
+	if (vs_session_exists(session))
+		out->cipher = vs_cipher_text(session->cipher, session->params.protection);
 	out->session_age_usec = vs_session_exists(session) ? vs_time_since(now, session->born_usec) : 0;
 	out->heard_usec_ago = vs_time_since(now, link->heard_usec);
 	out->mtu_state = vs_pmtud_state_name(&link->pmtud);

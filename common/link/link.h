@@ -12,7 +12,11 @@
  * handshake that says `fresh` (the peer has lost its state) resets the lanes.
  *
  *   frame -> queue (fq_codel) -> lanes (ARQ) or unreliable -> datagram -> seal -> vs_link_output()
- *   vs_link_input() -> open -> replay window -> lanes -> deframer -> frames */
+ *   vs_link_input() -> open -> replay window -> lanes -> deframer -> frames
+ *
+ * In the clear (VS_PROTECTION_NONE), only PUSH segments and unreliable frames travel unsealed, and nothing of a clear
+ * datagram is believed but these: it does not move the path, does not count as life, and neither it nor what it leaves
+ * behind in a lane ends the link. */
 #ifndef VS_LINK_LINK_H
 #define VS_LINK_LINK_H
 
@@ -57,11 +61,12 @@ enum {
 
 struct vs_link_stats {
 	uint64_t tx_datagrams, tx_bytes, rx_datagrams, rx_bytes;
+	uint64_t tx_clear, rx_clear; /* of these datagrams, in the clear */
 	uint64_t tx_frames, tx_frame_bytes, rx_frames, rx_frame_bytes;
 	uint64_t srtt_usec, min_rtt_usec;
 	uint64_t window_bytes, rate_bps, bandwidth_bps; /* bits a second; rate 0: unpaced */
 	const char *congestion, *congestion_state;
-	const char *cipher;      /* NULL: no session */
+	const char *cipher;      /* vs_cipher_text(); NULL: no session */
 	const char *mtu_state;
 	uint16_t datagram;       /* bytes */
 	uint32_t loss_q16;       /* of what we send, by the peer's last report; in 1/65536 */
@@ -109,9 +114,9 @@ bool vs_link_takes_supers(const struct vs_link *link);
 /* A frame to send; the reference passes to the link. A super-frame only if vs_link_takes_supers(). */
 void vs_link_send(struct vs_link *link, struct vs_frame *frame, uint64_t now);
 
-/* A datagram of VS_TYPE_DATA with one of the link's indices, opened in place. Frames that it completes are appended to
- * arrived->frames. Whatever is wrong with it is counted (vs_link_drops) or becomes VS_LINK_ERROR. Control messages are
- * acted upon here; arrived->control is empty afterwards. */
+/* A datagram of VS_TYPE_DATA or VS_TYPE_CLEAR with one of the link's indices, opened in place. Frames that it completes
+ * are appended to arrived->frames. Whatever is wrong with it is counted (vs_link_drops) or, if nobody but the peer can
+ * have made it, becomes VS_LINK_ERROR. Control messages are acted upon here; arrived->control is empty afterwards. */
 void vs_link_input(struct vs_link *link, uint8_t *datagram, size_t len, const struct vs_path *path, uint64_t now,
 		   struct vs_deframed *arrived);
 

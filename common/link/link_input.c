@@ -9,27 +9,72 @@
 
 /* --- Kinds --- */
 
+/* Where a plaintext comes from. */
+struct origin {
+	struct vs_session *session;
+	size_t datagram; /* bytes of the datagram that carried its kind byte */
+	bool sealed;     /* nobody but the peer has made any of it */
+};
+
+static bool is_clear(const struct vs_link *link)
+{
+	return link->params.protection == VS_PROTECTION_NONE;
+}
+
 /* The peer has broken the protocol under authentication: nothing it says after that can be trusted to be in step. */
 static void fail(struct vs_link *link)
 {
 	link->events |= VS_LINK_ERROR;
 }
 
-static void input_control(struct vs_link *link, struct vs_deframed *arrived)
+static void act_on_control(struct vs_link *link, const struct vs_frame *message)
+{
+	struct vs_control control;
+	if (vs_control_decode(&control, vs_frame_cbytes(message), message->len, &link->drops) < 0 || !control.close)
+		return;
+	link->close_reason = control.close;
+	link->events |= VS_LINK_CLOSED;
+}
+
+static void input_control(struct vs_link *link, bool believed, struct vs_deframed *arrived)
 {
 	struct vs_frame *message;
 	while ((message = vs_frame_list_pop(&arrived->control))) {
-		struct vs_control control;
-		if (vs_control_decode(&control, vs_frame_cbytes(message), message->len, &link->drops) == 0 &&
-		    control.close) {
-			link->close_reason = control.close;
-			link->events |= VS_LINK_CLOSED;
-		}
+		if (believed)
+			act_on_control(link, message);
+		else
+			vs_drop(&link->drops, VS_DROP_CLEAR_KIND);
 		vs_frame_unref(message);
 	}
 }
 
-static void input_segments(struct vs_link *link, struct vs_session *session, struct vs_view *view, uint64_t now,
+/* One segment. False: the rest of the datagram is not to be read. In the clear only its data are believed, not what it
+ * says of ours. */
+static bool input_segment(struct vs_link *link, const struct origin *origin, const struct vs_segment *seg, uint64_t now,
+			  struct vs_deframed *arrived)
+{
+	if (seg->conv >= VS_LANES_MAX) {
+		vs_drop(&link->drops, VS_DROP_BAD_LANE);
+		return true;
+	}
+	if (!origin->sealed && seg->cmd != VS_CMD_PUSH) {
+		vs_drop(&link->drops, VS_DROP_CLEAR_KIND);
+		return true;
+	}
+	if (origin->sealed && !vs_arq_tx_input(link->arq_tx, seg, now)) {
+		/* The two ends do not speak of the same lanes: only a fresh start mends that. */
+		vs_drop(&link->drops, VS_DROP_BAD_SEGMENT);
+		fail(link);
+		return false;
+	}
+	if (seg->cmd != VS_CMD_ACK && vs_arq_rx_input(link->arq_rx, seg, now, arrived) < 0) {
+		fail(link);
+		return false;
+	}
+	return true;
+}
+
+static void input_segments(struct vs_link *link, const struct origin *origin, struct vs_view *view, uint64_t now,
 			   struct vs_deframed *arrived)
 {
 	struct vs_segment seg;
@@ -40,39 +85,29 @@ static void input_segments(struct vs_link *link, struct vs_session *session, str
 			vs_drop(&link->drops, VS_DROP_BAD_SEGMENT);
 			return;
 		}
-		if (seg.conv >= VS_LANES_MAX) {
-			vs_drop(&link->drops, VS_DROP_BAD_LANE);
-			continue;
-		}
-		if (!vs_arq_tx_input(link->arq_tx, &seg, now)) {
-			/* The two ends do not speak of the same lanes: only a fresh start mends that. */
-			vs_drop(&link->drops, VS_DROP_BAD_SEGMENT);
-			fail(link);
+		if (!input_segment(link, origin, &seg, now, arrived))
 			return;
-		}
 		if (seg.cmd == VS_CMD_PUSH) {
 			stamp = seg.ts;
 			stamped = true;
 		}
-		if (seg.cmd != VS_CMD_ACK && vs_arq_rx_input(link->arq_rx, &seg, now, arrived) < 0) {
-			fail(link);
-			return;
-		}
 	}
-	if (stamped) {
-		vs_report_rx_stamp(&session->report_rx, stamp, now);
-		vs_link_uses_memory(link, now);
-	}
+	if (!stamped)
+		return;
+	if (origin->sealed)
+		vs_report_rx_stamp(&origin->session->report_rx, stamp, now);
+	vs_link_uses_memory(link, now);
 }
 
-static void input_frames(struct vs_link *link, struct vs_view *view, struct vs_deframed *arrived)
+static void input_frames(struct vs_link *link, const struct origin *origin, struct vs_view *view,
+			 struct vs_deframed *arrived)
 {
 	int err = vs_deframer_input(&link->unreliable, link->config.pool, &link->drops, view->data, view->len, arrived);
 	bool cut = vs_deframer_mid_frame(&link->unreliable);
 	vs_deframer_reset(&link->unreliable);
 	if (err == 0 && cut)
 		vs_drop(&link->drops, VS_DROP_BAD_FRAMING);
-	if (err < 0)
+	if (err < 0 && origin->sealed)
 		fail(link);
 }
 
@@ -146,23 +181,29 @@ static void input_probe_ack(struct vs_link *link, struct vs_view *view, uint64_t
 		vs_link_path_measured(link);
 }
 
-/* `datagram` is the size of the datagram that carried the kind byte. */
-static void input_plaintext(struct vs_link *link, struct vs_session *session, const uint8_t *text, size_t len,
-			    size_t datagram, uint64_t now, struct vs_deframed *arrived)
+static void input_plaintext(struct vs_link *link, const struct origin *origin, const uint8_t *text, size_t len,
+			    uint64_t now, struct vs_deframed *arrived)
 {
 	struct vs_view view = vs_view_of(text + VS_KIND_SIZE, len - VS_KIND_SIZE);
+	if (!origin->sealed && text[0] != VS_KIND_SEGMENTS && text[0] != VS_KIND_FRAMES) {
+		vs_drop(&link->drops, VS_DROP_CLEAR_KIND);
+		return;
+	}
 	switch (text[0]) {
 	case VS_KIND_SEGMENTS:
-		input_segments(link, session, &view, now, arrived);
+		input_segments(link, origin, &view, now, arrived);
+		/* Of a lane that may have been fed by somebody else, no control message is the peer's for certain. */
+		input_control(link, !is_clear(link), arrived);
 		break;
 	case VS_KIND_FRAMES:
-		input_frames(link, &view, arrived);
+		input_frames(link, origin, &view, arrived);
+		input_control(link, origin->sealed, arrived);
 		break;
 	case VS_KIND_REPORT:
 		input_report(link, &view, now);
 		break;
 	case VS_KIND_PROBE:
-		input_probe(link, &view, datagram);
+		input_probe(link, &view, origin->datagram);
 		break;
 	case VS_KIND_PROBE_ACK:
 		input_probe_ack(link, &view, now);
@@ -172,16 +213,21 @@ static void input_plaintext(struct vs_link *link, struct vs_session *session, co
 	}
 }
 
-static void input_kind(struct vs_link *link, struct vs_session *session, const uint8_t *text, size_t len,
-		       size_t datagram, uint64_t now, struct vs_deframed *arrived)
+static void input_kind(struct vs_link *link, struct origin *origin, const uint8_t *text, size_t len, uint64_t now,
+		       struct vs_deframed *arrived)
 {
+	uint32_t frames_before = arrived->frames.count;
+	arrived->supers = vs_link_takes_supers(link);
 	if (text[0] == VS_KIND_FRAGMENT) {
 		text = vs_reassembly_input(&link->reassembly, text + VS_KIND_SIZE, len - VS_KIND_SIZE, now, &len);
 		if (!text)
 			return;
+		/* Slices of one plaintext may have come either way. */
+		origin->sealed &= !is_clear(link);
 	}
 	/* A fragment within a fragment falls to the unknown kinds. */
-	input_plaintext(link, session, text, len, datagram, now, arrived);
+	input_plaintext(link, origin, text, len, now, arrived);
+	link->stats.rx_frames += arrived->frames.count - frames_before;
 }
 
 /* --- Datagrams --- */
@@ -213,18 +259,9 @@ static bool is_eliciting(uint8_t kind)
 	return kind != VS_KIND_REPORT && kind != VS_KIND_PROBE && kind != VS_KIND_PROBE_ACK;
 }
 
-void vs_link_input(struct vs_link *link, uint8_t *datagram, size_t len, const struct vs_path *path, uint64_t now,
-		   struct vs_deframed *arrived)
+static void input_sealed(struct vs_link *link, struct vs_session *session, uint8_t *datagram, size_t len,
+			 const struct vs_path *path, uint64_t now, struct vs_deframed *arrived)
 {
-	if (len < VS_SEAL_HEADER) {
-		vs_drop(&link->drops, VS_DROP_DATAGRAM_SHORT);
-		return;
-	}
-	struct vs_session *session = session_of(link, vs_get_be24(datagram + 1));
-	if (!session) {
-		vs_drop(&link->drops, VS_DROP_NO_SESSION);
-		return;
-	}
 	uint64_t counter;
 	int text_len = vs_session_open(session, datagram, len, now, &counter);
 	if (text_len < 0) {
@@ -241,10 +278,53 @@ void vs_link_input(struct vs_link *link, uint8_t *datagram, size_t len, const st
 	follow(link, session, counter, path, now);
 
 	const uint8_t *text = datagram + VS_SEAL_HEADER;
-	arrived->supers = vs_link_takes_supers(link);
+	struct origin origin = { .session = session, .datagram = len, .sealed = true };
 	vs_report_rx_datagram(&session->report_rx, counter, now, is_eliciting(text[0]));
-	uint32_t frames_before = arrived->frames.count;
-	input_kind(link, session, text, (size_t)text_len, len, now, arrived);
-	input_control(link, arrived);
-	link->stats.rx_frames += arrived->frames.count - frames_before;
+	input_kind(link, &origin, text, (size_t)text_len, now, arrived);
+}
+
+/* Why a clear datagram is not even looked at; VS_DROP_COUNT: it is. The responder's next session waits for something
+ * sealed, and what comes from elsewhere would be the peer's only if it had moved, which it has to seal. */
+static enum vs_drop refuse_clear(const struct vs_link *link, const struct vs_session *session,
+				 const struct vs_path *path)
+{
+	if (!is_clear(link) || session == &link->sessions[LINK_NEXT])
+		return VS_DROP_CLEAR_REFUSED;
+	return vs_addr_equal(&link->path.peer, &path->peer) ? VS_DROP_COUNT : VS_DROP_CLEAR_ADDRESS;
+}
+
+static void input_clear(struct vs_link *link, struct vs_session *session, const uint8_t *datagram, size_t len,
+			const struct vs_path *path, uint64_t now, struct vs_deframed *arrived)
+{
+	enum vs_drop refused = refuse_clear(link, session, path);
+	if (refused != VS_DROP_COUNT) {
+		vs_drop(&link->drops, refused);
+		return;
+	}
+	int text_len = vs_session_read_clear(session, datagram, len, now);
+	if (text_len < 0) {
+		vs_drop(&link->drops, (enum vs_drop)(-1 - text_len));
+		return;
+	}
+	struct origin origin = { .session = session, .datagram = len };
+	link->stats.rx_datagrams++;
+	link->stats.rx_clear++;
+	link->stats.rx_bytes += len;
+	input_kind(link, &origin, datagram + VS_SEAL_HEADER, (size_t)text_len, now, arrived);
+}
+
+void vs_link_input(struct vs_link *link, uint8_t *datagram, size_t len, const struct vs_path *path, uint64_t now,
+		   struct vs_deframed *arrived)
+{
+	if (len < VS_SEAL_HEADER) {
+		vs_drop(&link->drops, VS_DROP_DATAGRAM_SHORT);
+		return;
+	}
+	struct vs_session *session = session_of(link, vs_get_be24(datagram + 1));
+	if (!session)
+		vs_drop(&link->drops, VS_DROP_NO_SESSION);
+	else if (datagram[0] == VS_TYPE_CLEAR)
+		input_clear(link, session, datagram, len, path, now, arrived);
+	else
+		input_sealed(link, session, datagram, len, path, now, arrived);
 }

@@ -12,19 +12,19 @@
 
 static void begin(struct vs_link *link, enum vs_kind kind, size_t room)
 {
-	vs_parts_init(&link->parts, VS_KIND_SIZE + room);
-	*vs_parts_reserve(&link->parts) = (uint8_t)kind;
-	vs_parts_commit(&link->parts, VS_KIND_SIZE);
+	vs_parts_init(link->parts, VS_KIND_SIZE + room);
+	*vs_parts_reserve(link->parts) = (uint8_t)kind;
+	vs_parts_commit(link->parts, VS_KIND_SIZE);
 }
 
 static bool is_empty(const struct vs_link *link)
 {
-	return link->parts.len == VS_KIND_SIZE;
+	return link->parts->len == VS_KIND_SIZE;
 }
 
 static size_t seal(struct vs_link *link, uint64_t now, uint8_t *out, struct vs_link_sent *sent)
 {
-	size_t size = vs_session_seal(vs_link_current(link), &link->parts, now, out, &sent->counter);
+	size_t size = vs_session_seal(vs_link_current(link), link->parts, now, out, &sent->counter);
 	link->stats.tx_datagrams++;
 	link->stats.tx_bytes += size;
 	return size;
@@ -40,6 +40,21 @@ static size_t seal_paced(struct vs_link *link, size_t unpaced, uint64_t now, uin
 	return size;
 }
 
+/* A datagram of nothing but PUSH segments or frames, which the pacer has let go: in the clear if the link is. It has been
+ * cut with room for a tag, so that any of them can be sealed instead. */
+static size_t write_data(struct vs_link *link, uint64_t now, uint8_t *out, struct vs_link_sent *sent)
+{
+	struct vs_session *session = vs_link_current(link);
+	if (!vs_session_sends_clear(session))
+		return seal_paced(link, 0, now, out, sent);
+	size_t size = vs_session_write_clear(session, link->parts, now, out, &sent->counter);
+	link->stats.tx_datagrams++;
+	link->stats.tx_clear++;
+	link->stats.tx_bytes += size;
+	vs_pacer_sent(&link->pacer, now, size);
+	return size;
+}
+
 /* --- Small kinds --- */
 
 static size_t output_close(struct vs_link *link, uint64_t now, uint8_t *out, struct vs_link_sent *sent)
@@ -47,10 +62,10 @@ static size_t output_close(struct vs_link *link, uint64_t now, uint8_t *out, str
 	struct vs_control control = { .close = link->closing_reason };
 	link->closing = false;
 	begin(link, VS_KIND_FRAMES, vs_link_datagram_room(link));
-	uint8_t *at = vs_parts_reserve(&link->parts);
+	uint8_t *at = vs_parts_reserve(link->parts);
 	size_t len = vs_control_encode(&control, at + VS_FRAMING_HEADER);
 	vs_framing_encode(at, VS_FLAG_CONTROL, (uint32_t)len);
-	vs_parts_commit(&link->parts, VS_FRAMING_HEADER + len);
+	vs_parts_commit(link->parts, VS_FRAMING_HEADER + len);
 	return seal(link, now, out, sent);
 }
 
@@ -58,10 +73,10 @@ static size_t output_probe_ack(struct vs_link *link, uint64_t now, uint8_t *out,
 {
 	struct link_probe_ack ack = link->probe_acks[--link->probe_acks_n];
 	begin(link, VS_KIND_PROBE_ACK, vs_link_datagram_room(link));
-	uint8_t *at = vs_parts_reserve(&link->parts);
+	uint8_t *at = vs_parts_reserve(link->parts);
 	vs_put_be32(at, ack.id);
 	vs_put_be16(at + 4, ack.size);
-	vs_parts_commit(&link->parts, 6);
+	vs_parts_commit(link->parts, 6);
 	return seal(link, now, out, sent);
 }
 
@@ -71,10 +86,10 @@ static size_t output_probe(struct vs_link *link, uint32_t id, size_t size, uint6
 	static const uint8_t zeros[VS_DATAGRAM_MAX];
 	size_t least = VS_SEAL_OVERHEAD + VS_KIND_SIZE + 4;
 	begin(link, VS_KIND_PROBE, VS_DATAGRAM_MAX);
-	vs_put_be32(vs_parts_reserve(&link->parts), id);
-	vs_parts_commit(&link->parts, 4);
+	vs_put_be32(vs_parts_reserve(link->parts), id);
+	vs_parts_commit(link->parts, 4);
 	if (size > least)
-		vs_parts_view(&link->parts, zeros, size - least);
+		vs_parts_view(link->parts, zeros, size - least);
 	sent->probe = size > vs_pmtud_size(&link->pmtud);
 	size_t written = seal(link, now, out, sent);
 	link->probes[link->probes_n++ % LINK_PROBES] = (struct link_probe){ id, sent->counter };
@@ -89,8 +104,17 @@ static size_t output_report(struct vs_link *link, uint64_t now, uint8_t *out, st
 	if (!vs_report_rx_output(&session->report_rx, session->local_index, now, &report))
 		return 0;
 	begin(link, VS_KIND_REPORT, vs_link_datagram_room(link));
-	vs_report_encode(&report, vs_parts_reserve(&link->parts));
-	vs_parts_commit(&link->parts, VS_REPORT_SIZE);
+	vs_report_encode(&report, vs_parts_reserve(link->parts));
+	vs_parts_commit(link->parts, VS_REPORT_SIZE);
+	return seal(link, now, out, sent);
+}
+
+/* Tells the peer, where nothing else has, up to which counter the clear datagrams before this one are ours. */
+static size_t output_anchor(struct vs_link *link, uint64_t now, uint8_t *out, struct vs_link_sent *sent)
+{
+	if (now < vs_link_current(link)->anchor_deadline)
+		return 0;
+	begin(link, VS_KIND_SEGMENTS, vs_link_datagram_room(link));
 	return seal(link, now, out, sent);
 }
 
@@ -114,11 +138,11 @@ static size_t output_fragment(struct vs_link *link, uint64_t now, uint8_t *out, 
 {
 	struct link_fragmenting *f = &link->fragmenting;
 	size_t offset;
-	vs_parts_init(&link->parts, VS_DATAGRAM_MAX);
-	size_t len = vs_fragment_encode(&f->plan, f->id, f->next++, &offset, vs_parts_reserve(&link->parts));
-	vs_parts_commit(&link->parts, VS_FRAGMENT_PREFIX);
-	vs_parts_view(&link->parts, f->text + offset, len);
-	size_t size = seal_paced(link, 0, now, out, sent);
+	vs_parts_init(link->parts, VS_DATAGRAM_MAX);
+	size_t len = vs_fragment_encode(&f->plan, f->id, f->next++, &offset, vs_parts_reserve(link->parts));
+	vs_parts_commit(link->parts, VS_FRAGMENT_PREFIX);
+	vs_parts_view(link->parts, f->text + offset, len);
+	size_t size = write_data(link, now, out, sent);
 	if (f->next == f->plan.count) {
 		free(f->text);
 		f->text = NULL;
@@ -175,11 +199,11 @@ static struct vs_frame *coalesce(struct vs_link *link, struct vs_flow *flow, str
  * send, or the datagram is full enough. */
 static bool admit(struct vs_link *link, uint64_t now)
 {
-	size_t room = link->parts.room - VS_SEGMENT_HEADER;
+	size_t room = link->parts->room - VS_SEGMENT_HEADER;
 	size_t mss = vs_link_datagram_room(link) - VS_SEGMENT_HEADER;
 	struct vs_frame *frame;
 	struct vs_flow *flow;
-	if (!vs_parts_fits(&link->parts, VS_SEGMENT_HEADER + START_MIN))
+	if (!vs_parts_fits(link->parts, VS_SEGMENT_HEADER + START_MIN))
 		return false;
 	while ((flow = vs_queue_peek(link->queue, now, &frame))) {
 		uint32_t len = vs_framing_size(frame) + frame->len, last_sn;
@@ -210,17 +234,36 @@ static void wake_lanes(struct vs_link *link, uint64_t now)
 		vs_queue_wake(link->queue, (unsigned)__builtin_ctzll(gained));
 }
 
+static bool write_waiting(struct vs_link *link, uint64_t now)
+{
+	return vs_arq_tx_write_waiting(link->arq_tx, link->arq_rx, now, link->parts);
+}
+
 /* New data: one segment that waits, then one message from the queue, in turn, so that no lane and no flow has to stand
- * behind the whole of another's message. */
+ * behind the whole of another's message. A flow that is new to the queue goes before what waits: segments that fill a
+ * datagram each would leave it no room before the last of them has gone. */
 static void fill(struct vs_link *link, uint64_t now)
 {
-	bool progress = true;
+	bool reliable = link->params.mode == VS_MODE_RELIABLE, progress = true;
 	while (progress && vs_link_window_open(link)) {
-		progress = vs_arq_tx_write_waiting(link->arq_tx, link->arq_rx, now, &link->parts);
-		if (link->params.mode == VS_MODE_RELIABLE && admit(link, now))
-			progress |= vs_arq_tx_write_waiting(link->arq_tx, link->arq_rx, now, &link->parts);
+		bool new_first = reliable && vs_queue_has_new(link->queue);
+		progress = !new_first && write_waiting(link, now);
+		bool admitted = reliable && admit(link, now);
+		if (admitted || new_first)
+			progress |= write_waiting(link, now);
 		wake_lanes(link, now);
 	}
+}
+
+/* Adds the acknowledgements that are owed; returns their bytes. */
+static size_t write_acks(struct vs_link *link, uint64_t now)
+{
+	struct vs_parts *parts = link->parts;
+	size_t acks = vs_arq_rx_write_acks(link->arq_rx, now, vs_parts_reserve(parts),
+					   VS_MIN(parts->room, sizeof(parts->scratch) / 2));
+	if (acks)
+		vs_parts_commit(parts, acks);
+	return acks;
 }
 
 static size_t output_segments(struct vs_link *link, uint64_t now, uint8_t *out, struct vs_link_sent *sent)
@@ -233,21 +276,23 @@ static size_t output_segments(struct vs_link *link, uint64_t now, uint8_t *out, 
 	if ((urgent || ready) && fragment_segment(link, now))
 		return output_fragment(link, now, out, sent);
 
-	struct vs_parts *parts = &link->parts;
+	struct vs_parts *parts = link->parts;
 	begin(link, VS_KIND_SEGMENTS, vs_link_datagram_room(link));
-	size_t acks = vs_arq_rx_write_acks(link->arq_rx, now, vs_parts_reserve(parts),
-					   VS_MIN(parts->room, sizeof(parts->scratch) / 2));
-	if (acks)
-		vs_parts_commit(parts, acks);
+	/* Acknowledgements are always sealed. In the clear they do not ride with data, which would have to be, too. */
+	bool clear = vs_session_sends_clear(vs_link_current(link));
+	size_t acks = clear && !acks_due ? 0 : write_acks(link, now);
 	if (urgent)
 		vs_arq_tx_write_urgent(link->arq_tx, link->arq_rx, now, parts);
-	if (ready) {
+	bool data_only = is_empty(link);
+	if (ready && (!clear || data_only)) {
 		vs_arq_tx_write_lost(link->arq_tx, link->arq_rx, now, parts);
 		if (!vs_arq_tx_has_lost(link->arq_tx))
 			fill(link, now);
 	}
 	if (is_empty(link))
 		return 0;
+	if (data_only)
+		return write_data(link, now, out, sent);
 	/* A segment that was cut for a whole datagram may not have fitted behind the ACKs: it comes with the next one. */
 	bool acks_only = parts->len == VS_KIND_SIZE + acks;
 	return acks_only ? seal(link, now, out, sent) : seal_paced(link, acks, now, out, sent);
@@ -280,17 +325,17 @@ static size_t output_frames(struct vs_link *link, uint64_t now, uint8_t *out, st
 	begin(link, VS_KIND_FRAMES, vs_link_datagram_room(link));
 	while ((flow = vs_queue_peek(link->queue, now, &frame))) {
 		size_t len = vs_framing_size(frame) + frame->len;
-		if (!vs_parts_takes(&link->parts, len)) {
+		if (!vs_parts_takes(link->parts, len)) {
 			if (held_n)
 				break;
 			fragment_frame(link, vs_queue_take(link->queue, flow, now));
 			return link->fragmenting.text ? output_fragment(link, now, out, sent) : 0;
 		}
 		held[held_n] = vs_queue_take(link->queue, flow, now);
-		vs_parts_view(&link->parts, vs_frame_cbytes(held[held_n]) - vs_framing_size(held[held_n]), len);
+		vs_parts_view(link->parts, vs_frame_cbytes(held[held_n]) - vs_framing_size(held[held_n]), len);
 		held_n++;
 	}
-	size_t size = held_n ? seal_paced(link, 0, now, out, sent) : 0;
+	size_t size = held_n ? write_data(link, now, out, sent) : 0;
 	while (held_n)
 		vs_frame_unref(held[--held_n]);
 	return size;
@@ -311,7 +356,7 @@ static size_t output_next(struct vs_link *link, uint64_t now, uint8_t *out, stru
 		return output_probe_ack(link, now, out, sent);
 	if (vs_link_keepalive_due(link, now, &id))
 		return output_probe(link, id, 0, now, out, sent);
-	if ((size = output_report(link, now, out, sent)))
+	if ((size = output_report(link, now, out, sent)) || (size = output_anchor(link, now, out, sent)))
 		return size;
 	if (now >= vs_pmtud_deadline(&link->pmtud)) {
 		uint16_t before = vs_pmtud_size(&link->pmtud);
@@ -334,8 +379,13 @@ size_t vs_link_output(struct vs_link *link, uint64_t now, uint8_t *out, size_t r
 	vs_link_run_timers(link, now);
 	if (room < VS_DATAGRAM_MAX || !vs_session_alive(vs_link_current(link), now))
 		return 0;
-	vs_pacer_set_rate(&link->pacer, now, vs_congestion_rate(link->congestion));
+	uint64_t rate = vs_congestion_rate(link->congestion);
+	vs_pacer_set_rate(&link->pacer, now, rate);
+	vs_queue_set_rate(link->queue, rate);
+	struct vs_parts parts;
+	link->parts = &parts;
 	size_t size = output_next(link, now, out, sent);
+	link->parts = NULL;
 	if (size == 0 && vs_link_window_open(link) && !vs_link_has_segments(link))
 		vs_congestion_app_limited(link->congestion, vs_arq_tx_inflight(link->arq_tx));
 	return size;

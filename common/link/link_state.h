@@ -91,7 +91,7 @@ struct vs_link {
 
 	struct vs_drops drops;
 	struct vs_link_stats stats;
-	struct vs_parts parts;
+	struct vs_parts *parts; /* of the datagram being written; too large to be kept by every idle link */
 };
 
 static inline struct vs_session *vs_link_current(struct vs_link *link)

@@ -85,8 +85,12 @@ static void weigh_evidence(struct vs_link *link, uint64_t now)
 {
 	uint64_t sent_usec;
 	uint32_t bytes = vs_arq_tx_take_largest_delivered(link->arq_tx, &sent_usec);
-	if (bytes && vs_pmtud_wants_evidence(&link->pmtud))
-		vs_pmtud_delivered(&link->pmtud, (uint16_t)(bytes + VS_SEAL_OVERHEAD + VS_KIND_SIZE), sent_usec, now);
+	if (!bytes || !vs_pmtud_wants_evidence(&link->pmtud))
+		return;
+	/* It may have gone without a tag. */
+	bool clear = link->params.protection == VS_PROTECTION_NONE;
+	uint32_t overhead = (clear ? VS_SEAL_HEADER : VS_SEAL_OVERHEAD) + VS_KIND_SIZE;
+	vs_pmtud_delivered(&link->pmtud, (uint16_t)(bytes + overhead), sent_usec, now);
 }
 
 /* Acknowledgements bring samples all the time: what depends on them follows when they have moved by an eighth. */
@@ -205,6 +209,7 @@ uint64_t vs_link_deadline(const struct vs_link *link)
 	deadline = vs_time_min(deadline, keepalive_deadline(link));
 	deadline = vs_time_min(deadline, vs_arq_rx_deadline(link->arq_rx));
 	deadline = vs_time_min(deadline, vs_report_rx_deadline(&session->report_rx));
+	deadline = vs_time_min(deadline, session->anchor_deadline);
 	deadline = vs_time_min(deadline, vs_pmtud_deadline(&link->pmtud));
 	return vs_time_min(deadline, data_deadline(link));
 }

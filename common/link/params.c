@@ -31,11 +31,30 @@ const char *vs_mode_name(enum vs_mode mode)
 	return "unknown";
 }
 
+const char *vs_protection_name(enum vs_protection protection)
+{
+	switch (protection) {
+	case VS_PROTECTION_ENCRYPTED:
+		return "encrypted";
+	case VS_PROTECTION_AUTH:
+		return "auth";
+	case VS_PROTECTION_NONE:
+		return "none";
+	}
+	return "unknown";
+}
+
+const char *vs_cipher_text(enum vs_cipher cipher, enum vs_protection protection)
+{
+	return protection == VS_PROTECTION_ENCRYPTED ? vs_cipher_name(cipher) : vs_protection_name(protection);
+}
+
 struct vs_offer vs_offer_default(void)
 {
 	return (struct vs_offer){
 		.version = VS_PROTOCOL_VERSION,
 		.ciphers = VS_OFFER_BIT(VS_CIPHER_AES_256_GCM) | VS_OFFER_BIT(VS_CIPHER_CHACHA20_POLY1305),
+		.protections = vs_protections_from(VS_PROTECTION_ENCRYPTED),
 		.modes = VS_OFFER_BIT(VS_MODE_RELIABLE) | VS_OFFER_BIT(VS_MODE_DATAGRAM),
 		.lanes_max = VS_LANES_MAX,
 		.datagram_max = VS_DATAGRAM_MAX,
@@ -47,6 +66,7 @@ struct vs_offer vs_offer_default(void)
 struct vs_policy vs_policy_default(void)
 {
 	return (struct vs_policy){
+		.protection = VS_PROTECTION_ENCRYPTED,
 		.mode = VS_MODE_RELIABLE,
 		.congestion = VS_CONGESTION_BBR,
 		.lanes = VS_LANES_MAX,
@@ -58,11 +78,25 @@ struct vs_policy vs_policy_default(void)
 	};
 }
 
+void vs_policy_set_cipher(struct vs_policy *policy, enum vs_cipher_choice choice)
+{
+	bool weak = choice == VS_CIPHER_CHOICE_AUTH || choice == VS_CIPHER_CHOICE_NONE;
+	policy->cipher = weak ? 0 : (enum vs_cipher)choice;
+	policy->protection = VS_PROTECTION_ENCRYPTED;
+	if (weak)
+		policy->protection = choice == VS_CIPHER_CHOICE_AUTH ? VS_PROTECTION_AUTH : VS_PROTECTION_NONE;
+}
+
 /* --- Choosing ----------------------------------------------------------------------------------------------------- */
 
 static bool offers_cipher(const struct vs_offer *offer, enum vs_cipher cipher)
 {
 	return offer->ciphers & VS_OFFER_BIT(cipher);
+}
+
+bool vs_offer_allows(const struct vs_offer *offer, enum vs_protection protection)
+{
+	return protection == VS_PROTECTION_ENCRYPTED || (offer->protections & VS_OFFER_BIT(protection));
 }
 
 static enum vs_cipher choose_cipher(const struct vs_policy *policy, const struct vs_offer *offer)
@@ -83,6 +117,7 @@ int vs_params_choose(const struct vs_policy *policy, const struct vs_offer *offe
 	*out = (struct vs_params){
 		.version = VS_MIN(offer->version, VS_PROTOCOL_VERSION),
 		.cipher = choose_cipher(policy, offer),
+		.protection = policy->protection,
 		.mode = policy->mode,
 		.congestion = policy->congestion,
 		.lanes = VS_MIN(policy->lanes, (unsigned)offer->lanes_max),
@@ -100,6 +135,7 @@ int vs_params_choose(const struct vs_policy *policy, const struct vs_offer *offe
 bool vs_params_fit(const struct vs_params *params, const struct vs_offer *offer)
 {
 	return params->version <= offer->version && offers_cipher(offer, params->cipher) &&
+	       vs_offer_allows(offer, params->protection) &&
 	       (offer->modes & VS_OFFER_BIT(params->mode)) && params->lanes <= offer->lanes_max &&
 	       params->datagram_max <= offer->datagram_max && !(params->features & ~offer->features) &&
 	       params->resumed == (params->incarnation == offer->incarnation);
@@ -119,12 +155,14 @@ static const uint8_t tlv_size[32] = {
 	[VS_TLV_TIMESTAMP] = 8,
 	[VS_TLV_CIPHERS] = 3,
 	[VS_TLV_MODES] = 1,
+	[VS_TLV_PROTECTIONS] = 1,
 	[VS_TLV_CIPHER] = 1,
 	[VS_TLV_MODE] = 1,
 	[VS_TLV_CONGESTION] = 1,
 	[VS_TLV_KEEPALIVE] = 8,
 	[VS_TLV_MAX_AGE] = 8,
 	[VS_TLV_RESUMED] = 1,
+	[VS_TLV_PROTECTION] = 1,
 };
 
 static uint8_t *put_header(uint8_t *p, enum vs_handshake_tlv type, size_t len)
@@ -199,6 +237,7 @@ size_t vs_offer_encode(const struct vs_offer *offer, uint8_t out[VS_OFFER_ENCODE
 	p = put_int(p, VS_TLV_TIMESTAMP, offer->timestamp_usec);
 	p = put_int(p, VS_TLV_CIPHERS, (uint64_t)offer->ciphers << 8 | offer->has_aes);
 	p = put_int(p, VS_TLV_MODES, offer->modes);
+	p = put_int(p, VS_TLV_PROTECTIONS, offer->protections);
 	p = put_bytes(p, VS_TLV_PROGRAM, offer->program, strnlen(offer->program, VS_PROGRAM_MAX));
 	assert(p <= out + VS_OFFER_ENCODED_MAX);
 	return (size_t)(p - out);
@@ -220,6 +259,7 @@ size_t vs_params_encode(const struct vs_params *params, uint8_t out[VS_PARAMS_EN
 	p = put_int(p, VS_TLV_KEEPALIVE, params->keepalive_usec);
 	p = put_int(p, VS_TLV_MAX_AGE, params->max_age_usec);
 	p = put_int(p, VS_TLV_RESUMED, params->resumed);
+	p = put_int(p, VS_TLV_PROTECTION, params->protection);
 	assert(p <= out + VS_PARAMS_ENCODED_MAX);
 	return (size_t)(p - out);
 }
@@ -268,6 +308,9 @@ static int get_offer_tlv(struct vs_offer *offer, unsigned type, const struct vs_
 		return 0;
 	case VS_TLV_MODES:
 		offer->modes = (uint8_t)get_int(value);
+		return 0;
+	case VS_TLV_PROTECTIONS:
+		offer->protections = (uint8_t)get_int(value);
 		return 0;
 	case VS_TLV_PROGRAM:
 		return get_program(offer->program, value);
@@ -335,12 +378,16 @@ static void get_params_tlv(struct vs_params *params, unsigned type, const struct
 	case VS_TLV_RESUMED:
 		params->resumed = get_int(value);
 		break;
+	case VS_TLV_PROTECTION:
+		params->protection = (enum vs_protection)get_int(value);
+		break;
 	}
 }
 
 static bool params_valid(const struct vs_params *params)
 {
 	bool known = (params->cipher == VS_CIPHER_AES_256_GCM || params->cipher == VS_CIPHER_CHACHA20_POLY1305) &&
+		     params->protection <= VS_PROTECTION_NONE &&
 		     (params->mode == VS_MODE_RELIABLE || params->mode == VS_MODE_DATAGRAM) &&
 		     params->congestion <= VS_CONGESTION_NONE;
 

@@ -20,7 +20,24 @@ enum vs_mode {
 	VS_MODE_DATAGRAM = 2, /* no retransmission */
 };
 
-/* A bit of vs_offer.ciphers or vs_offer.modes. */
+/* What a session does to the datagrams of frames; each is weaker than the one before. Values travel in the handshake.
+ * Handshakes are the same for all, and so is everything of an ENCRYPTED or AUTH session. */
+enum vs_protection {
+	VS_PROTECTION_ENCRYPTED = 0, /* nobody else can read or change them */
+	VS_PROTECTION_AUTH = 1,      /* nobody else can change them */
+	VS_PROTECTION_NONE = 2,      /* frames and segments travel in the clear, all else is encrypted */
+};
+
+/* The values of the configuration's `cipher`: an AEAD, or a weaker protection under the one that `auto` would take. */
+enum vs_cipher_choice {
+	VS_CIPHER_CHOICE_AUTO = 0,
+	VS_CIPHER_CHOICE_AES_256_GCM = VS_CIPHER_AES_256_GCM,
+	VS_CIPHER_CHOICE_CHACHA20_POLY1305 = VS_CIPHER_CHACHA20_POLY1305,
+	VS_CIPHER_CHOICE_AUTH,
+	VS_CIPHER_CHOICE_NONE,
+};
+
+/* A bit of vs_offer.ciphers, vs_offer.protections or vs_offer.modes. */
 #define VS_OFFER_BIT(value) (1u << (value))
 
 struct vs_offer {
@@ -30,6 +47,7 @@ struct vs_offer {
 	uint64_t incarnation;    /* of the link's state that the client holds; 0: none */
 	uint16_t ciphers;        /* set of enum vs_cipher */
 	bool has_aes;            /* vs_cpu_has_aes() */
+	uint8_t protections;     /* set of enum vs_protection; ENCRYPTED is always offered */
 	uint8_t modes;           /* set of enum vs_mode */
 	uint8_t lanes_max;       /* 1 ... VS_LANES_MAX */
 	uint16_t datagram_max;   /* largest the client takes, VS_DATAGRAM_BASE ... VS_DATAGRAM_MAX */
@@ -42,6 +60,7 @@ struct vs_offer {
 struct vs_policy {
 	enum vs_cipher cipher; /* 0: AES-256-GCM if both CPUs have instructions for it, else ChaCha20-Poly1305 */
 	bool has_aes;          /* vs_cpu_has_aes() of the server */
+	enum vs_protection protection;
 	enum vs_mode mode;
 	enum vs_congestion_kind congestion;
 	unsigned lanes; /* 1 ... VS_LANES_MAX */
@@ -55,6 +74,7 @@ struct vs_policy {
 struct vs_params {
 	uint16_t version;
 	enum vs_cipher cipher;
+	enum vs_protection protection;
 	enum vs_mode mode;
 	enum vs_congestion_kind congestion;
 	unsigned lanes;
@@ -83,17 +103,21 @@ struct vs_session_keys {
 #define VS_KEEPALIVE_DEFAULT VS_SEC
 #define VS_MAX_AGE_DEFAULT VS_SEC
 
-/* An offer of all this program can do; the caller fills in link_id, mtu, has_aes and program. */
+/* An offer of all this program can do, but encrypted only; the caller fills in link_id, mtu, has_aes and program. */
 struct vs_offer vs_offer_default(void);
 
-/* RELIABLE, bbr, automatic cipher, all lanes, MTU 1500, the defaults above; the caller fills in has_aes. */
+/* Encrypted by the automatic cipher, RELIABLE, bbr, all lanes, MTU 1500, the defaults above; the caller fills in has_aes. */
 struct vs_policy vs_policy_default(void);
 
 /* Chooses from the offer as the policy says. `incarnation` is that of the link's state, or if there is none (or it is
  * to be given up) a new random one, not 0; the link is resumed if the client knows it.
- * 0, or -ENOTSUP: the offer lacks the cipher or the mode that the policy wants. */
+ * 0, or -ENOTSUP: the offer lacks the cipher, the protection or the mode that the policy wants. *out then says what the
+ * policy wants all the same, for the client to tell people; no session must come of it. */
 int vs_params_choose(const struct vs_policy *policy, const struct vs_offer *offer, uint64_t incarnation,
 		     struct vs_params *out) VS_MUST_CHECK;
+
+/* Whether the client agrees to this protection. */
+bool vs_offer_allows(const struct vs_offer *offer, enum vs_protection protection);
 
 /* Whether a response keeps within the offer that it answers. */
 bool vs_params_fit(const struct vs_params *params, const struct vs_offer *offer);
@@ -115,5 +139,21 @@ int vs_offer_decode(const uint8_t *data, size_t len, struct vs_offer *out) VS_MU
 int vs_params_decode(const uint8_t *data, size_t len, struct vs_params *out) VS_MUST_CHECK;
 
 const char *vs_mode_name(enum vs_mode mode); /* "reliable", "datagram" */
+
+/* --- Ciphers as people name them ---------------------------------------------------------------------------------- */
+
+/* Sets the policy's cipher and protection. */
+void vs_policy_set_cipher(struct vs_policy *policy, enum vs_cipher_choice choice);
+
+/* The protections that are no weaker than this one, as vs_offer.protections has them. */
+static inline uint8_t vs_protections_from(enum vs_protection weakest)
+{
+	return (uint8_t)(VS_OFFER_BIT(weakest + 1) - 1);
+}
+
+const char *vs_protection_name(enum vs_protection protection); /* "encrypted", "auth", "none" */
+
+/* The value of `cipher` that describes a link best: the name of its AEAD, "auth" or "none". */
+const char *vs_cipher_text(enum vs_cipher cipher, enum vs_protection protection);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/uio.h>
 
 #include "link/crypto.h"
@@ -62,6 +63,21 @@ static inline void vs_parts_view(struct vs_parts *p, const void *data, size_t n)
 	p->iov[p->n++] = (struct iovec){ .iov_base = (void *)(uintptr_t)data, .iov_len = n };
 	p->len += n;
 	p->room -= n;
+}
+
+/* Lays views end to end at `out`, from where they are then encrypted in place, or sent as they are. For a datagram this
+ * costs less than a library call per view does, because they are seldom whole cipher blocks. A single one that is at
+ * `out` already stays there. Returns the sum of the lengths. */
+static inline size_t vs_parts_gather(uint8_t *out, const struct iovec *iov, size_t n)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (iov[i].iov_len && out + len != iov[i].iov_base)
+			memcpy(out + len, iov[i].iov_base, iov[i].iov_len);
+		len += iov[i].iov_len;
+	}
+	return len;
 }
 
 #endif

@@ -1,25 +1,34 @@
 /* How it works. The table holds VS_QUEUE_FLOWS flows; each is on at most one list: of new flows, of old flows, or of
  * those parked for a lane. A queued frame is a node of one array, chained by index into its flow's FIFO, because a
  * flooded frame waits in many queues at once and cannot carry the chain itself. The array starts small and doubles up
- * to the limit on frames.
+ * to the limit on frames. Flows, too, come into being as they are used, a page of neighbours at a time: most links of a
+ * large LAN hear a broadcast now and then and no more, and the whole table would be 80 KiB for each of them.
+ *
+ * A super-frame that is too long for the line's rate is divided when its flow's turn comes, and not before: what leaves
+ * next becomes a frame of its own, in front of the rest, and is judged, taken and charged as any other. So the rate is
+ * the one of the moment, and the rest is neither copied nor many nodes.
  *
  * Invariants.
  * - A flow with frames is on a list. A flow without frames may still be: it leaves when its turn comes (RFC 8290, 4.2).
  * - `ready` counts the flows that have frames and are not parked.
  * - `current` is the flow that was shown by peek and neither taken from nor parked since; it has frames. CoDel has
  *   judged it and does so no second time, however often it is shown.
- * - CoDel never takes the last frame of a flow, so a ready queue always has something to show. */
+ * - CoDel never takes the last of what a flow has, so a ready queue always has something to show. */
 #include "link/queue.h"
 
 #include <assert.h>
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "base/gso.h"
 #include "link/codel.h"
 #include "link/ecn.h"
+#include "link/framing.h"
 
 #define NONE UINT32_MAX
-#define FIRST_NODES 64
+#define FIRST_NODES 16
+#define PAGE_FLOWS 8
+#define SUPER_USEC (1 * VS_MSEC) /* the time that a super-frame may hold the line, as Linux' TCP sizes what it sends */
 #define DROP_BATCH 64 /* RFC 8290, 4.1.3: frames dropped at once, so that the search for the fattest flow is rare */
 
 struct node {
@@ -41,18 +50,24 @@ struct flow {
 	uint32_t head, tail; /* nodes; NONE: empty */
 	int32_t deficit;     /* bytes that may be sent in this round */
 	enum place place;    /* its list, or where it returns to when it is woken */
+	uint16_t number;     /* in the table */
 	bool parked;
+};
+
+struct page {
+	uint32_t backlog[PAGE_FLOWS]; /* bytes; apart from the flows, so that searching it stays in cache */
+	struct flow flows[PAGE_FLOWS];
 };
 
 struct table {
 	struct vs_list new_flows, old_flows;
 	struct vs_list parked[VS_LANES_MAX];
-	uint32_t backlog[VS_QUEUE_FLOWS]; /* bytes; apart from the flows, so that searching it stays in cache */
-	struct flow flows[VS_QUEUE_FLOWS];
+	struct page *pages[VS_QUEUE_FLOWS / PAGE_FLOWS]; /* NULL: no flow of the page has had a frame */
 };
 
 struct vs_queue {
 	struct vs_queue_config config;
+	struct vs_pool *pool;
 	struct vs_drops *drops;
 	struct vs_queue_stats stats;
 	struct table *table; /* NULL: no frame has come since the start or the last release */
@@ -60,11 +75,13 @@ struct vs_queue {
 	struct node *nodes;
 	uint32_t node_count, free_node;
 	uint32_t ready;
+	uint64_t rate;       /* bytes a second; 0: unknown */
+	uint32_t whole_max;  /* bytes of a super-frame that leaves undivided */
 };
 
 /* --- Memory ------------------------------------------------------------------------------------------------------- */
 
-struct vs_queue *vs_queue_new(const struct vs_queue_config *config, struct vs_drops *drops)
+struct vs_queue *vs_queue_new(const struct vs_queue_config *config, struct vs_pool *pool, struct vs_drops *drops)
 {
 	assert(config->limit_frames > 0 && config->limit_frames < NONE / 2);
 	assert(config->quantum > 0 && config->quantum <= VS_FRAME_MAX);
@@ -72,8 +89,10 @@ struct vs_queue *vs_queue_new(const struct vs_queue_config *config, struct vs_dr
 	if (!queue)
 		return NULL;
 	queue->config = *config;
+	queue->pool = pool;
 	queue->drops = drops;
 	queue->free_node = NONE;
+	queue->whole_max = VS_FRAME_MAX;
 	return queue;
 }
 
@@ -95,20 +114,39 @@ static struct table *new_table(void)
 	vs_list_init(&table->old_flows);
 	for (unsigned i = 0; i < VS_LANES_MAX; i++)
 		vs_list_init(&table->parked[i]);
-	for (unsigned i = 0; i < VS_QUEUE_FLOWS; i++) {
-		struct flow *flow = &table->flows[i];
-		vs_list_init(&flow->link);
-		flow->shared.lane = -1;
-		flow->head = flow->tail = NONE;
-	}
 	return table;
 }
 
-/* Doubles the nodes. One more than the limit on frames: a frame is enqueued before another is dropped for it. */
+static void free_table(struct table *table)
+{
+	for (unsigned i = 0; table && i < VS_ARRAY_SIZE(table->pages); i++)
+		free(table->pages[i]);
+	free(table);
+}
+
+static struct page *new_page(unsigned first_number)
+{
+	struct page *page = calloc(1, sizeof(*page));
+	if (!page)
+		return NULL;
+	for (unsigned i = 0; i < PAGE_FLOWS; i++) {
+		struct flow *flow = &page->flows[i];
+		vs_list_init(&flow->link);
+		flow->number = (uint16_t)(first_number + i);
+		flow->shared.lane = -1;
+		flow->head = flow->tail = NONE;
+	}
+	return page;
+}
+
+/* Doubles the nodes. There can be more than the limit on frames: one is enqueued before another is dropped for it, and
+ * in front of each flow a piece may stand of what counted as one frame. */
 static bool grow_nodes(struct vs_queue *queue)
 {
 	uint32_t count = queue->node_count ? 2 * queue->node_count : FIRST_NODES;
-	count = VS_MIN(count, queue->config.limit_frames + 1);
+	count = VS_MIN(count, queue->config.limit_frames + 1 + VS_QUEUE_FLOWS);
+	if (count == queue->node_count)
+		return false;
 	struct node *nodes = realloc(queue->nodes, count * sizeof(*nodes));
 	if (!nodes)
 		return false;
@@ -131,7 +169,7 @@ void vs_queue_release(struct vs_queue *queue)
 {
 	if (queue->stats.frames > 0)
 		return;
-	free(queue->table);
+	free_table(queue->table);
 	free(queue->nodes);
 	queue->table = NULL;
 	queue->nodes = NULL;
@@ -149,7 +187,7 @@ static struct flow *flow_of(struct vs_flow *shared)
 
 static uint32_t *backlog_of(struct vs_queue *queue, const struct flow *flow)
 {
-	return &queue->table->backlog[flow - queue->table->flows];
+	return &queue->table->pages[flow->number / PAGE_FLOWS]->backlog[flow->number % PAGE_FLOWS];
 }
 
 static bool has_frames(const struct flow *flow)
@@ -162,12 +200,32 @@ static struct node *first_node(struct vs_queue *queue, const struct flow *flow)
 	return &queue->nodes[flow->head];
 }
 
-static void push(struct vs_queue *queue, struct flow *flow, struct vs_frame *frame, uint64_t now)
+static void count_in(struct vs_queue *queue, struct flow *flow, uint32_t bytes)
+{
+	*backlog_of(queue, flow) += bytes;
+	queue->stats.bytes += bytes;
+}
+
+static void count_out(struct vs_queue *queue, struct flow *flow, uint32_t bytes)
+{
+	*backlog_of(queue, flow) -= bytes;
+	queue->stats.bytes -= bytes;
+}
+
+/* A node from the free ones, of which there must be one. */
+static uint32_t new_node(struct vs_queue *queue, struct vs_frame *frame, uint64_t sent_usec, uint32_t next)
 {
 	uint32_t index = queue->free_node;
 	struct node *node = &queue->nodes[index];
 	queue->free_node = node->next;
-	*node = (struct node){ .frame = frame, .sent_usec = now, .next = NONE };
+	*node = (struct node){ .frame = frame, .sent_usec = sent_usec, .next = next };
+	queue->stats.frames++;
+	return index;
+}
+
+static void push(struct vs_queue *queue, struct flow *flow, struct vs_frame *frame, uint64_t now)
+{
+	uint32_t index = new_node(queue, frame, now, NONE);
 	if (has_frames(flow)) {
 		queue->nodes[flow->tail].next = index;
 	} else {
@@ -176,9 +234,7 @@ static void push(struct vs_queue *queue, struct flow *flow, struct vs_frame *fra
 		queue->ready += !flow->parked;
 	}
 	flow->tail = index;
-	*backlog_of(queue, flow) += frame->len;
-	queue->stats.bytes += frame->len;
-	queue->stats.frames++;
+	count_in(queue, flow, frame->len);
 }
 
 /* Removes the flow's first frame; its reference passes to the caller. */
@@ -190,8 +246,7 @@ static struct vs_frame *pop(struct vs_queue *queue, struct flow *flow)
 	flow->head = node->next;
 	node->next = queue->free_node;
 	queue->free_node = index;
-	*backlog_of(queue, flow) -= frame->len;
-	queue->stats.bytes -= frame->len;
+	count_out(queue, flow, frame->len);
 	queue->stats.frames--;
 	if (!has_frames(flow)) {
 		flow->tail = NONE;
@@ -243,13 +298,20 @@ static void retire(struct table *table, struct flow *flow)
 
 /* --- Enqueueing --------------------------------------------------------------------------------------------------- */
 
+/* There is a frame in the queue. */
 static struct flow *fattest_flow(struct table *table)
 {
-	unsigned fattest = 0;
-	for (unsigned i = 1; i < VS_QUEUE_FLOWS; i++)
-		if (table->backlog[i] > table->backlog[fattest])
-			fattest = i;
-	return &table->flows[fattest];
+	struct flow *fattest = NULL;
+	uint32_t most = 0;
+	for (unsigned i = 0; i < VS_ARRAY_SIZE(table->pages); i++) {
+		struct page *page = table->pages[i];
+		for (unsigned k = 0; page && k < PAGE_FLOWS; k++)
+			if (page->backlog[k] > most) {
+				most = page->backlog[k];
+				fattest = &page->flows[k];
+			}
+	}
+	return fattest;
 }
 
 static bool over_limit(const struct vs_queue *queue)
@@ -270,6 +332,16 @@ static void drop_from_fattest(struct vs_queue *queue)
 	}
 }
 
+/* The flow of the frame, for which there is a table. NULL: out of memory. */
+static struct flow *flow_for(struct table *table, const struct vs_frame *frame)
+{
+	unsigned number = frame->flow_hash % VS_QUEUE_FLOWS;
+	struct page **page = &table->pages[number / PAGE_FLOWS];
+	if (vs_unlikely(!*page))
+		*page = new_page(number - number % PAGE_FLOWS);
+	return *page ? &(*page)->flows[number % PAGE_FLOWS] : NULL;
+}
+
 static void refuse(struct vs_queue *queue, struct vs_frame *frame, enum vs_drop reason)
 {
 	vs_drop(queue->drops, reason);
@@ -283,11 +355,11 @@ void vs_queue_send(struct vs_queue *queue, struct vs_frame *frame, uint64_t now)
 		refuse(queue, frame, VS_DROP_QUEUE_FULL);
 		return;
 	}
-	if (!has_room(queue)) {
+	struct flow *flow = has_room(queue) ? flow_for(queue->table, frame) : NULL;
+	if (!flow) {
 		refuse(queue, frame, VS_DROP_NO_BUFFER);
 		return;
 	}
-	struct flow *flow = &queue->table->flows[frame->flow_hash % VS_QUEUE_FLOWS];
 	push(queue, flow, frame, now);
 	if (flow->place == PLACE_NOWHERE) {
 		flow->deficit = (int32_t)queue->config.quantum;
@@ -299,19 +371,65 @@ void vs_queue_send(struct vs_queue *queue, struct vs_frame *frame, uint64_t now)
 
 /* --- Dequeueing --------------------------------------------------------------------------------------------------- */
 
-/* Marks the frame of a node, as a private copy where others hold it too. False: it cannot be marked. */
-static bool mark(struct node *node)
+/* Makes a node's frame one that nobody else holds, by a copy if need be. False: no buffer. */
+static bool make_writable(struct vs_pool *pool, struct node *node)
 {
-	if (vs_ecn_get(node->frame) == VS_ECN_NOT_ECT)
+	if (!vs_frame_is_shared(node->frame))
+		return true;
+	struct vs_frame *copy = vs_frame_copy(pool, node->frame);
+	if (!copy)
 		return false;
-	if (vs_ecn_get(node->frame) != VS_ECN_CE && node->frame->refs > 1) {
-		struct vs_frame *copy = vs_frame_copy(node->frame);
-		if (!copy)
-			return false;
-		vs_frame_unref(node->frame);
-		node->frame = copy;
-	}
+	vs_frame_unref(node->frame);
+	node->frame = copy;
+	return true;
+}
+
+/* False: it cannot be marked. A super-frame's mark is that of each of its segments, as with any other queue that knows
+ * them: to a sender several marks in one round trip are one (RFC 3168, section 6.1.2). */
+static bool mark(struct vs_pool *pool, struct node *node)
+{
+	enum vs_ecn ecn = vs_ecn_get(node->frame);
+	if (ecn == VS_ECN_NOT_ECT || (ecn != VS_ECN_CE && !make_writable(pool, node)))
+		return false;
 	return vs_ecn_mark(node->frame);
+}
+
+/* Whether it is a super-frame that would hold the line for too long. */
+static bool too_long(const struct vs_queue *queue, const struct vs_frame *frame)
+{
+	return vs_unlikely(frame->super && frame->len > queue->whole_max);
+}
+
+/* Divides the super-frame at the head of the flow. One that cannot be divided, or for which there is no buffer, leaves
+ * as it is. */
+static void divide_first(struct vs_queue *queue, struct flow *flow)
+{
+	if ((queue->free_node == NONE && !grow_nodes(queue)) || !make_writable(queue->pool, first_node(queue, flow)))
+		return;
+	const struct node *rest = first_node(queue, flow);
+	uint32_t whole = rest->frame->len;
+	struct vs_frame *piece = vs_gso_take_front(queue->pool, rest->frame, queue->whole_max, VS_ETH_FRAME_MAX);
+	if (!piece)
+		return;
+	vs_framing_prepend(piece);
+	vs_framing_prepend(rest->frame);
+	count_in(queue, flow, piece->len + rest->frame->len - whole); /* headers that are there twice now */
+	flow->head = new_node(queue, piece, rest->sent_usec, flow->head);
+}
+
+/* Drops the flow's first segment: of a super-frame with several just that, otherwise the first frame. */
+static void drop_first_segment(struct vs_queue *queue, struct flow *flow)
+{
+	struct node *node = first_node(queue, flow);
+	uint32_t whole = node->frame->len;
+	if (!node->frame->super || !make_writable(queue->pool, node) ||
+	    !vs_gso_drop_front(node->frame, VS_ETH_FRAME_MAX)) {
+		drop_first(queue, flow, VS_DROP_QUEUE_CODEL);
+		return;
+	}
+	vs_framing_prepend(node->frame);
+	count_out(queue, flow, whole - node->frame->len);
+	vs_drop(queue->drops, VS_DROP_QUEUE_CODEL);
 }
 
 /* CoDel's verdict on a frame about to leave. A full-sized frame is a quantum, or as long as this frame is. */
@@ -328,14 +446,16 @@ static bool to_be_told(const struct vs_queue *queue, struct flow *flow, const st
 static void judge(struct vs_queue *queue, struct flow *flow, uint64_t now)
 {
 	while (has_frames(flow)) {
+		if (too_long(queue, first_node(queue, flow)->frame))
+			divide_first(queue, flow);
 		struct node *node = first_node(queue, flow);
 		if (!to_be_told(queue, flow, node, *backlog_of(queue, flow), now))
 			return;
-		if (mark(node)) {
+		if (mark(queue->pool, node)) {
 			queue->stats.ecn_marked++;
 			return;
 		}
-		drop_first(queue, flow, VS_DROP_QUEUE_CODEL);
+		drop_first_segment(queue, flow);
 		queue->stats.dropped_codel++;
 	}
 }
@@ -427,27 +547,50 @@ bool vs_queue_ready(const struct vs_queue *queue)
 	return queue->ready > 0;
 }
 
+bool vs_queue_has_new(const struct vs_queue *queue)
+{
+	return queue->ready > 0 && !vs_list_empty(&queue->table->new_flows);
+}
+
 void vs_queue_forget_lanes(struct vs_queue *queue)
 {
 	if (!queue->table)
 		return;
 	for (unsigned i = 0; i < VS_LANES_MAX; i++)
 		vs_queue_wake(queue, i);
-	for (unsigned i = 0; i < VS_QUEUE_FLOWS; i++)
-		queue->table->flows[i].shared = (struct vs_flow){ .lane = -1 };
+	for (unsigned i = 0; i < VS_ARRAY_SIZE(queue->table->pages); i++) {
+		struct page *page = queue->table->pages[i];
+		for (unsigned k = 0; page && k < PAGE_FLOWS; k++)
+			page->flows[k].shared = (struct vs_flow){ .lane = -1 };
+	}
+}
+
+static void purge_flow(struct vs_queue *queue, struct flow *flow)
+{
+	while (has_frames(flow))
+		drop_first(queue, flow, VS_DROP_PORT_DOWN);
+	vs_codel_empty(&flow->codel);
+	take_off(flow);
 }
 
 void vs_queue_purge(struct vs_queue *queue)
 {
 	if (!queue->table)
 		return;
-	for (unsigned i = 0; i < VS_QUEUE_FLOWS; i++) {
-		struct flow *flow = &queue->table->flows[i];
-		while (has_frames(flow))
-			drop_first(queue, flow, VS_DROP_PORT_DOWN);
-		vs_codel_empty(&flow->codel);
-		take_off(flow);
+	for (unsigned i = 0; i < VS_ARRAY_SIZE(queue->table->pages); i++) {
+		struct page *page = queue->table->pages[i];
+		for (unsigned k = 0; page && k < PAGE_FLOWS; k++)
+			purge_flow(queue, &page->flows[k]);
 	}
+}
+
+void vs_queue_set_rate(struct vs_queue *queue, uint64_t rate)
+{
+	if (vs_likely(rate == queue->rate))
+		return;
+	queue->rate = rate;
+	uint64_t whole_max = rate / (VS_SEC / SUPER_USEC);
+	queue->whole_max = rate ? (uint32_t)VS_MIN(whole_max, (uint64_t)VS_FRAME_MAX) : VS_FRAME_MAX;
 }
 
 void vs_queue_stats(const struct vs_queue *queue, struct vs_queue_stats *out)

@@ -9,8 +9,13 @@
  * chooses a flow and shows its first frame, and the caller then takes it, or parks the flow until its lane has room.
  * A parked flow costs nothing until vs_queue_wake().
  *
- * The flow table is allocated at the first frame and given back by vs_queue_release() when the link is idle, so that
- * an idle link costs no memory for it. */
+ * A super-frame (base/gso.h) is to the line what its segments would be. CoDel drops one segment from it, not all. Where
+ * it would hold the line for more than a millisecond it leaves in pieces of that length, but at least one segment: no
+ * frame behind it in its flow or its lane has to wait for all of it, and CoDel judges the pieces. On a fast line, where
+ * super-frames are worth having, they leave whole.
+ *
+ * Flows are allocated as they come and given back by vs_queue_release() when the link is idle, so that an idle link costs
+ * no memory for them, and one with a few flows next to none. */
 #ifndef VS_LINK_QUEUE_H
 #define VS_LINK_QUEUE_H
 
@@ -45,18 +50,23 @@ struct vs_flow {
 struct vs_queue_stats {
 	uint32_t frames, bytes; /* waiting now */
 	uint32_t flows;         /* with frames waiting */
-	uint64_t sent, ecn_marked, dropped_codel, dropped_full;
+	uint64_t sent, ecn_marked, dropped_full; /* frames; each piece of a super-frame is one */
+	uint64_t dropped_codel; /* frames, or single segments of super-frames */
 	uint64_t delay_usec; /* of the last frame taken */
 };
 
 struct vs_queue;
 
-/* NULL: out of memory. Counts drops into `drops`, which must outlive the queue. */
-struct vs_queue *vs_queue_new(const struct vs_queue_config *config, struct vs_drops *drops);
+/* NULL: out of memory. Counts drops into `drops`; a frame to be changed that others hold as well is copied into `pool`,
+ * from which the pieces of super-frames are as well. Both must outlive the queue. */
+struct vs_queue *vs_queue_new(const struct vs_queue_config *config, struct vs_pool *pool, struct vs_drops *drops);
 void vs_queue_free(struct vs_queue *queue);
 
 /* Enqueues a frame; takes over the caller's reference, also where the frame (or another) is dropped. */
 void vs_queue_send(struct vs_queue *queue, struct vs_frame *frame, uint64_t now);
+
+/* Says at what rate the line sends, in bytes a second; 0, as at first: unknown, and no super-frame is divided. */
+void vs_queue_set_rate(struct vs_queue *queue, uint64_t rate);
 
 /* Chooses the flow to serve and shows its first frame (a borrowed reference), after CoDel's drops. Returns NULL if no
  * flow is eligible. Repeated calls without take or park return the same flow. */
@@ -75,6 +85,9 @@ void vs_queue_wake(struct vs_queue *queue, unsigned lane);
 
 /* Whether a flow is eligible (has frames and is not parked). */
 bool vs_queue_ready(const struct vs_queue *queue);
+
+/* Whether a new flow may be among them, which is served before the old ones (RFC 8290, section 4.2). */
+bool vs_queue_has_new(const struct vs_queue *queue);
 
 /* Forgets every flow's lane (after a reset of all lanes); wakes all. */
 void vs_queue_forget_lanes(struct vs_queue *queue);

@@ -6,14 +6,14 @@
 
 #include "base/time.h"
 
-/* --- Sealed datagram: type:8 | receiver index:24 | counter:64 | ciphertext | tag:128 ------------------------------ */
+/* --- Datagram: type:8 | receiver index:24 | counter:64 | ciphertext | tag:128; in the clear: ... | plaintext ------ */
 
 enum vs_type {
 	VS_TYPE_INITIATION = 1,
 	VS_TYPE_RESPONSE = 2,
 	VS_TYPE_COOKIE = 3,
 	VS_TYPE_DATA = 4,
-	VS_TYPE_DATA_CLEAR = 5, /* reserved for cipher = none */
+	VS_TYPE_CLEAR = 5, /* frames and segments of a session in the clear, without a tag */
 };
 
 #define VS_SEAL_HEADER 12
@@ -37,6 +37,10 @@ enum vs_kind {
 #define VS_KIND_SIZE 1
 /* Bytes that sealing adds to a plaintext that starts with its kind. */
 #define VS_SEAL_OVERHEAD (VS_SEAL_HEADER + VS_SEAL_TAG)
+
+/* How far ahead of the highest counter that has come sealed a clear one may be. Nothing authenticates it, so this
+ * bounds what an invented one can do; a sender must seal at least so often, and ours does much more often. */
+#define VS_CLEAR_AHEAD (1u << 16)
 
 #define VS_FRAGMENT_HEADER 8
 #define VS_FRAGMENT_TOTAL_MAX 65535
@@ -77,6 +81,7 @@ enum vs_handshake_tlv {
 	VS_TLV_CIPHERS = 10,  /* bit (1 << enum vs_cipher):16 has AES instructions:8 */
 	VS_TLV_MODES = 11,    /* bit (1 << enum vs_mode):8 */
 	VS_TLV_PROGRAM = 12,  /* name and version, for people, at most 47 bytes */
+	VS_TLV_PROTECTIONS = 13, /* bit (1 << enum vs_protection):8; absent: ENCRYPTED alone, which is always offered */
 	/* of the response */
 	VS_TLV_CIPHER = 16,     /* enum vs_cipher:8 */
 	VS_TLV_MODE = 17,       /* enum vs_mode:8 */
@@ -84,6 +89,7 @@ enum vs_handshake_tlv {
 	VS_TLV_KEEPALIVE = 19,  /* microseconds:64 */
 	VS_TLV_MAX_AGE = 20,    /* microseconds:64, 0: frames are never given up */
 	VS_TLV_RESUMED = 21,    /* 1: resumed, 0: fresh, all lanes start anew:8 */
+	VS_TLV_PROTECTION = 22, /* enum vs_protection:8; absent: ENCRYPTED */
 };
 
 /* What a peer can do beyond the base protocol, as bits. */

@@ -147,10 +147,17 @@ static void feed_params(struct pair *p, const uint8_t *data, size_t size)
 	size_t len = vs_macs_append(p->crypto, key, NULL, datagram,
 				    VS_RESPONSE_HEADER + VS_NOISE_RESPONSE_OVERHEAD + size);
 
-	if (client_read(p, datagram, len, &result) == VS_INITIATOR_SESSION)
+	switch (client_read(p, datagram, len, &result)) {
+	case VS_INITIATOR_SESSION:
 		require(vs_params_fit(&result.params, &p->client_config.offer));
-	else
+		break;
+	case VS_INITIATOR_REFUSED:
+		require(!vs_params_fit(&result.params, &p->client_config.offer));
+		require(vs_initiator_deadline(p->client) != VS_NEVER);
+		break;
+	default:
 		require_true_answer(p, &accepted);
+	}
 }
 
 /* --- TLVs --------------------------------------------------------------------------------------------------------- */

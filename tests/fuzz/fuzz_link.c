@@ -1,7 +1,9 @@
 /* Two links with known keys, joined by a bad path that the input controls: datagrams are lost, held back, repeated and
  * cut, frames are sent, time passes, keys are replaced, addresses change. Until the input has the second link's key
  * used for plaintexts of its own making, which only an authenticated peer could send, frames come out whole and once,
- * and no link reports an error; after that, nothing may crash, leak or grow. */
+ * and no link reports an error; after that, nothing may crash, leak or grow. On a link in the clear the input can also
+ * invent and change datagrams without any key: then frames may be anybody's, but still no link reports an error, is
+ * closed, or follows them to another address. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +27,7 @@ struct end {
 	struct held out[HELD]; /* on their way to the other end */
 	unsigned out_n;
 	uint32_t index; /* of the newest session, ours */
+	uint64_t counter; /* of the last datagram sent */
 };
 
 struct fuzz {
@@ -33,7 +36,8 @@ struct fuzz {
 	struct vs_params params;
 	uint32_t last_index;
 	bool fresh_pending; /* the responder has not reset its lanes yet: no handshake may say `resumed` */
-	bool forged;
+	bool forged;  /* under the peer's keys */
+	bool meddled; /* in the clear */
 	uint64_t forged_counter;
 	uint64_t now;
 };
@@ -60,7 +64,7 @@ static void take_frames(struct fuzz *f, struct end *e, const struct end *from)
 	while ((frame = vs_frame_list_pop(&e->arrived.frames))) {
 		const uint8_t *p = vs_frame_cbytes(frame);
 		CHECK(frame->len >= VS_ETH_HEADER && frame->len <= VS_ETH_FRAME_MAX);
-		if (!f->forged) {
+		if (!f->forged && !f->meddled) {
 			uint32_t number = vs_get_be32(p + 14);
 			CHECK(number < from->sent);
 			for (uint32_t i = 18; i < frame->len; i++)
@@ -108,6 +112,8 @@ static void pump(struct fuzz *f, struct end *e)
 	size_t len;
 	while ((len = vs_link_output(e->link, f->now, buffer, sizeof(buffer), &sent))) {
 		CHECK(len <= sizeof(buffer));
+		CHECK(buffer[0] == VS_TYPE_DATA || f->params.protection == VS_PROTECTION_NONE);
+		e->counter = sent.counter;
 		if (e->out_n == HELD)
 			continue;
 		e->out[e->out_n].len = len;
@@ -139,6 +145,7 @@ static void deliver(struct fuzz *f, struct end *from, uint8_t which, uint8_t how
 		return;
 	unsigned i = which % from->out_n;
 	struct held *held = &from->out[i];
+	f->meddled |= held->data[0] == VS_TYPE_CLEAR && (how % 8 == 1 || how % 8 == 3);
 	if (how % 8 == 1 && held->len > 1)
 		held->data[how % held->len] ^= (uint8_t)(1 + which); /* damaged */
 	if (how % 8 != 2)
@@ -173,6 +180,31 @@ static void forge(struct fuzz *f, struct vs_view *in)
 	input(f, &f->ends[1], out, len + VS_SEAL_OVERHEAD);
 }
 
+/* A plaintext of the input's own making, in the clear, as the initiator's, or from elsewhere. */
+static void forge_clear(struct fuzz *f, uint8_t how, struct vs_view *in)
+{
+	static uint8_t out[VS_DATAGRAM_MAX];
+	struct end *from = &f->ends[0], *to = &f->ends[1];
+	struct vs_path path = from->path;
+	uint64_t ahead = (uint64_t)vs_view_u8(in) << (how & 15);
+	size_t len = VS_MIN(in->len, (size_t)vs_view_u8(in));
+	const uint8_t *text = vs_view_pull(in, VS_MIN(len, in->len));
+	if (!text)
+		return;
+	len = VS_MIN(len, (size_t)(in->data - text));
+	f->meddled = true;
+	if (how & 16)
+		path.peer.in.sin_port ^= 0x5555;
+	out[0] = VS_TYPE_CLEAR;
+	vs_put_be24(out + 1, to->index);
+	vs_put_be64(out + 4, from->counter + ahead);
+	memcpy(out + VS_SEAL_HEADER, text, len);
+	struct vs_path before = *vs_link_path(to->link);
+	vs_link_input(to->link, out, VS_SEAL_HEADER + len, &path, f->now, &to->arrived);
+	CHECK(vs_addr_equal(&before.peer, &vs_link_path(to->link)->peer));
+	take_frames(f, to, from);
+}
+
 static void check_bounds(const struct fuzz *f, const struct end *e)
 {
 	const struct vs_queue_config queue = VS_QUEUE_CONFIG_DEFAULT;
@@ -187,7 +219,7 @@ static void step(struct fuzz *f, struct vs_view *in)
 {
 	uint8_t op = vs_view_u8(in), arg = vs_view_u8(in);
 	struct end *e = &f->ends[op >> 7];
-	switch ((op & 0x7f) % 9) {
+	switch ((op & 0x7f) % 10) {
 	case 0:
 		send_frame(f, e, arg & 7, 14 + (size_t)vs_view_u8(in) * (arg & 8 ? 35 : 6));
 		break;
@@ -218,6 +250,10 @@ static void step(struct fuzz *f, struct vs_view *in)
 			forge(f, in);
 		else if (arg == 128)
 			vs_link_refused(e->link, vs_view_be16(in), 1200 + vs_view_u8(in), true, f->now);
+		break;
+	case 9:
+		if (f->params.protection == VS_PROTECTION_NONE)
+			forge_clear(f, arg, in);
 		break;
 	}
 	pump(f, &f->ends[0]);
@@ -251,6 +287,7 @@ static void open_fuzz(struct fuzz *f, uint8_t flags)
 	f->params = (struct vs_params){
 		.version = VS_PROTOCOL_VERSION,
 		.cipher = VS_CIPHER_CHACHA20_POLY1305,
+		.protection = (enum vs_protection)((flags >> 5) % 3),
 		.mode = flags & 1 ? VS_MODE_DATAGRAM : VS_MODE_RELIABLE,
 		.congestion = (enum vs_congestion_kind)((flags >> 1) % 3),
 		.lanes = flags & 8 ? VS_LANES_MAX : 2,

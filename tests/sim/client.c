@@ -125,7 +125,7 @@ static bool input(struct sim_line *line, struct sim_datagram *d, uint64_t now)
 	struct vs_path path = { .peer = d->from };
 	if (!c->running || !vs_addr_equal(&d->to, &c->address))
 		return false;
-	if (d->data[0] != VS_TYPE_DATA) {
+	if (d->data[0] != VS_TYPE_DATA && d->data[0] != VS_TYPE_CLEAR) {
 		input_handshake(c, d, now);
 	} else {
 		vs_link_input(c->end.link, d->data, d->len, &path, now, &c->arrived);
@@ -155,6 +155,7 @@ static struct vs_initiator *new_initiator(struct sim_client *c)
 	memcpy(config.server_key, c->world->server.public_key, VS_KEY_SIZE);
 	sim_random_fill(&c->world->random, config.offer.link_id, VS_LINK_ID_SIZE);
 	config.offer.has_aes = vs_cpu_has_aes();
+	config.offer.protections = vs_protections_from(VS_PROTECTION_NONE);
 	config.offer.datagram_max = c->world->config.datagram_max;
 	strcpy(config.offer.program, "simulated");
 	struct vs_initiator *initiator = vs_initiator_new(&config);

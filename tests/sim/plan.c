@@ -268,6 +268,31 @@ static void draw_mixed(struct sim_plan *plan)
 		draw_breaks(plan, SIM_RESTART_SERVER, SIM_RESTART_SERVER, 50, 5000);
 }
 
+/* On the wire it is like any other sealed link. */
+static void draw_auth(struct sim_plan *plan)
+{
+	vs_policy_set_cipher(&plan->config.policy, VS_CIPHER_CHOICE_AUTH);
+	each_line(plan, impair_loss);
+	draw_mtu(plan);
+	draw_nat(plan);
+}
+
+/* Sealed and clear datagrams overtake, lose and repeat each other; addresses and sizes change meanwhile. */
+static void draw_clear(struct sim_plan *plan)
+{
+	vs_policy_set_cipher(&plan->config.policy, VS_CIPHER_CHOICE_NONE);
+	if (chance(plan, 25))
+		draw_datagram(plan);
+	else
+		draw_mixed(plan);
+}
+
+static void draw_clear_rekey(struct sim_plan *plan)
+{
+	vs_policy_set_cipher(&plan->config.policy, VS_CIPHER_CHOICE_NONE);
+	draw_rekey(plan);
+}
+
 const struct sim_scenario sim_scenarios[] = {
 	{ "clean", draw_clean },
 	{ "loss", draw_loss },
@@ -285,6 +310,9 @@ const struct sim_scenario sim_scenarios[] = {
 	{ "datagram", draw_datagram },
 	{ "cubic", draw_cubic },
 	{ "mixed", draw_mixed },
+	{ "auth", draw_auth },
+	{ "clear", draw_clear },
+	{ "clear-rekey", draw_clear_rekey },
 };
 const unsigned sim_scenarios_n = VS_ARRAY_SIZE(sim_scenarios);
 

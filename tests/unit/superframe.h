@@ -10,7 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/frame.h"
-#include "switch/gso.h"
+#include "base/gso.h"
 
 struct superframe {
 	const char *name;

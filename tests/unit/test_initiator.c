@@ -305,7 +305,7 @@ static void test_damaged_cookie(void **state)
 	assert_int_equal(client_read(&f->p, reply, VS_COOKIE_REPLY_SIZE, &f->result), VS_INITIATOR_COOKIE);
 }
 
-/* A server that chooses what was not offered is not obeyed. */
+/* A server that chooses what was not offered is not obeyed, but people are told what it wants, and it is asked again. */
 static void test_unfit_params(void **state)
 {
 	struct fixture *f = *state;
@@ -322,13 +322,19 @@ static void test_unfit_params(void **state)
 	assert_int_equal(vs_params_choose(&f->policy, &f->server_job.offer, 1, &params), 0);
 	assert_int_equal(params.cipher, VS_CIPHER_CHACHA20_POLY1305);
 	params.cipher = VS_CIPHER_AES_256_GCM;
+	params.protection = VS_PROTECTION_NONE;
 	assert_int_equal(vs_responder_answer(f->p.server, &f->server_job, &params, 9, ephemeral), 0);
 	vs_handshake_job_run(&f->server_job);
 	assert_int_equal(vs_responder_done(f->p.server, &f->server_job, f->p.now, &f->server_result),
 			 VS_RESPONDER_SESSION);
-	assert_int_equal(deliver(f), VS_INITIATOR_DROPPED);
-	assert_int_equal(f->result.reason, VS_DROP_BAD_HANDSHAKE);
+	assert_int_equal(deliver(f), VS_INITIATOR_REFUSED);
+	assert_int_equal(f->result.reason, VS_DROP_HANDSHAKE_TERMS);
+	assert_int_equal(f->result.params.protection, VS_PROTECTION_NONE);
 	assert_true(vs_initiator_busy(f->p.client));
+	assert_true(vs_initiator_deadline(f->p.client) < VS_NEVER);
+	/* That attempt is over: the same answer again is nobody's. */
+	assert_int_equal(deliver(f), VS_INITIATOR_DROPPED);
+	assert_int_equal(f->result.reason, VS_DROP_NO_SESSION);
 }
 
 /* A server key that is no key: attempts fail one by one, and nothing breaks. */

@@ -72,6 +72,60 @@ static void test_choose_cipher(void **state)
 	}
 }
 
+/* The server's choice, and the client's say: what it has not offered it does not get, nor is it taken for offered. */
+static void test_choose_protection(void **state)
+{
+	static const struct {
+		enum vs_cipher_choice choice;
+		enum vs_protection weakest;
+		int err;
+		enum vs_cipher cipher;
+		enum vs_protection protection;
+		const char *text;
+	} cases[] = {
+		{VS_CIPHER_CHOICE_AUTO, VS_PROTECTION_ENCRYPTED, 0, AES, VS_PROTECTION_ENCRYPTED, "aes-256-gcm"},
+		{VS_CIPHER_CHOICE_AES_256_GCM, VS_PROTECTION_NONE, 0, AES, VS_PROTECTION_ENCRYPTED, "aes-256-gcm"},
+		{VS_CIPHER_CHOICE_CHACHA20_POLY1305, VS_PROTECTION_NONE, 0, CHACHA, VS_PROTECTION_ENCRYPTED,
+		 "chacha20-poly1305"},
+		{VS_CIPHER_CHOICE_AUTH, VS_PROTECTION_ENCRYPTED, -ENOTSUP, AES, VS_PROTECTION_AUTH, "auth"},
+		{VS_CIPHER_CHOICE_AUTH, VS_PROTECTION_AUTH, 0, AES, VS_PROTECTION_AUTH, "auth"},
+		{VS_CIPHER_CHOICE_AUTH, VS_PROTECTION_NONE, 0, AES, VS_PROTECTION_AUTH, "auth"},
+		{VS_CIPHER_CHOICE_NONE, VS_PROTECTION_ENCRYPTED, -ENOTSUP, AES, VS_PROTECTION_NONE, "none"},
+		{VS_CIPHER_CHOICE_NONE, VS_PROTECTION_AUTH, -ENOTSUP, AES, VS_PROTECTION_NONE, "none"},
+		{VS_CIPHER_CHOICE_NONE, VS_PROTECTION_NONE, 0, AES, VS_PROTECTION_NONE, "none"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < VS_ARRAY_SIZE(cases); i++) {
+		struct vs_policy policy = vs_policy_default();
+		struct vs_offer offer = some_offer();
+		struct vs_params params;
+
+		policy.has_aes = true;
+		vs_policy_set_cipher(&policy, cases[i].choice);
+		offer.protections = vs_protections_from(cases[i].weakest);
+		assert_int_equal(vs_params_choose(&policy, &offer, 1, &params), cases[i].err);
+		/* Also where they do not meet, so that the client can say what is demanded. */
+		assert_int_equal(params.cipher, cases[i].cipher);
+		assert_int_equal(params.protection, cases[i].protection);
+		assert_string_equal(vs_cipher_text(params.cipher, params.protection), cases[i].text);
+	}
+}
+
+/* A peer that knows nothing of protections encrypts, and is understood so. */
+static void test_protection_absent(void **state)
+{
+	struct vs_offer offer = { .protections = 0 };
+
+	(void)state;
+	assert_true(vs_offer_allows(&offer, VS_PROTECTION_ENCRYPTED));
+	assert_false(vs_offer_allows(&offer, VS_PROTECTION_AUTH));
+	assert_false(vs_offer_allows(&offer, VS_PROTECTION_NONE));
+	offer = vs_offer_default();
+	assert_false(vs_offer_allows(&offer, VS_PROTECTION_AUTH));
+	assert_false(vs_offer_allows(&offer, VS_PROTECTION_NONE));
+}
+
 static void test_choose_limits(void **state)
 {
 	struct vs_policy policy = vs_policy_default();
@@ -101,7 +155,7 @@ static void test_fit(void **state)
 {
 	struct vs_offer offer = some_offer();
 	const struct vs_params good = some_params();
-	struct vs_params bad[6];
+	struct vs_params bad[7];
 
 	(void)state;
 	assert_true(vs_params_fit(&good, &offer));
@@ -117,6 +171,7 @@ static void test_fit(void **state)
 	bad[3].datagram_max = (uint16_t)(offer.datagram_max + 1);
 	bad[4].resumed = true;
 	bad[5].incarnation = offer.incarnation;
+	bad[6].protection = VS_PROTECTION_AUTH;
 	for (size_t i = 0; i < VS_ARRAY_SIZE(bad); i++)
 		assert_false(vs_params_fit(&bad[i], &offer));
 }
@@ -128,6 +183,7 @@ static void test_offer_round_trip(void **state)
 
 	(void)state;
 	memset(offer.program, 'x', VS_PROGRAM_MAX);
+	offer.protections = vs_protections_from(VS_PROTECTION_NONE);
 	size_t len = vs_offer_encode(&offer, data);
 	assert_true(len <= VS_OFFER_ENCODED_MAX);
 	vs_tlv_pad(data, len, sizeof(data));
@@ -138,6 +194,7 @@ static void test_offer_round_trip(void **state)
 	assert_int_equal(out.incarnation, offer.incarnation);
 	assert_int_equal(out.ciphers, offer.ciphers);
 	assert_int_equal(out.has_aes, offer.has_aes);
+	assert_int_equal(out.protections, offer.protections);
 	assert_int_equal(out.modes, offer.modes);
 	assert_int_equal(out.lanes_max, offer.lanes_max);
 	assert_int_equal(out.datagram_max, offer.datagram_max);
@@ -153,12 +210,14 @@ static void test_params_round_trip(void **state)
 	(void)state;
 	params.mode = VS_MODE_DATAGRAM;
 	params.congestion = VS_CONGESTION_NONE;
+	params.protection = VS_PROTECTION_NONE;
 	params.max_age_usec = 0;
 	params.resumed = true;
 	params.mtu = 9000;
 	assert_int_equal(vs_params_decode(data, vs_params_encode(&params, data), &out), 0);
 	assert_int_equal(out.version, params.version);
 	assert_int_equal(out.cipher, params.cipher);
+	assert_int_equal(out.protection, VS_PROTECTION_NONE);
 	assert_int_equal(out.mode, params.mode);
 	assert_int_equal(out.congestion, params.congestion);
 	assert_int_equal(out.lanes, params.lanes);
@@ -192,7 +251,8 @@ static void check_structure(const uint8_t *data, size_t len, unsigned optional, 
 		memcpy(copy, data, len);
 		memmove(copy + at, copy + next, len - next);
 		unsigned type = vs_get_be16(data + at);
-		bool may_go = type == optional || type == VS_TLV_FEATURES;
+		bool may_go = type == optional || type == VS_TLV_FEATURES || type == VS_TLV_PROTECTIONS ||
+			      type == VS_TLV_PROTECTION;
 		assert_int_equal(decode(copy, len - (next - at)), may_go ? 0 : -EBADMSG);
 
 		memcpy(copy, data, len);
@@ -288,7 +348,8 @@ static void test_values(void **state)
 		{VS_TLV_VERSION, 0}, {VS_TLV_LANES, 0}, {VS_TLV_LANES, VS_LANES_MAX + 1},
 		{VS_TLV_DATAGRAM_MAX, VS_DATAGRAM_BASE - 1}, {VS_TLV_DATAGRAM_MAX, VS_DATAGRAM_MAX + 1},
 		{VS_TLV_MTU, 67}, {VS_TLV_MTU, 9001}, {VS_TLV_CIPHER, 0}, {VS_TLV_CIPHER, 3}, {VS_TLV_MODE, 0},
-		{VS_TLV_MODE, 3}, {VS_TLV_CONGESTION, 3}, {VS_TLV_KEEPALIVE, 0}, {VS_TLV_INCARNATION, 0},
+		{VS_TLV_MODE, 3}, {VS_TLV_PROTECTION, 3}, {VS_TLV_CONGESTION, 3}, {VS_TLV_KEEPALIVE, 0},
+		{VS_TLV_INCARNATION, 0},
 	};
 	struct vs_offer offer = some_offer();
 	struct vs_params params = some_params();
@@ -324,6 +385,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_choose_cipher),
+		cmocka_unit_test(test_choose_protection),
+		cmocka_unit_test(test_protection_absent),
 		cmocka_unit_test(test_choose_limits),
 		cmocka_unit_test(test_fit),
 		cmocka_unit_test(test_offer_round_trip),

@@ -6,93 +6,7 @@
 #include <cmocka.h>
 
 #include "link/codel.h"
-#include "link/ecn.h"
-#include "link/queue.h"
-#include "packet.h"
-
-#define START (1000 * VS_SEC)
-#define ID_OFFSET (VS_ETH_HEADER + 40) /* behind the IPv6 header of ECN-capable frames */
-
-struct fixture {
-	struct vs_pool *pool;
-	struct vs_drops drops;
-	struct vs_queue *queue;
-	uint64_t now;
-};
-
-static void init(struct fixture *f, struct vs_queue_config config)
-{
-	*f = (struct fixture){ .pool = vs_pool_new(64 << 20), .now = START };
-	f->queue = vs_queue_new(&config, &f->drops);
-	assert_non_null(f->pool);
-	assert_non_null(f->queue);
-}
-
-static void fini(struct fixture *f)
-{
-	vs_queue_free(f->queue);
-	vs_pool_free(f->pool); /* asserts that no reference was lost */
-}
-
-static const struct vs_queue_config defaults = VS_QUEUE_CONFIG_DEFAULT;
-
-/* CoDel never finds anything late. */
-static const struct vs_queue_config patient = { .limit_frames = 2048, .limit_bytes = 4 << 20, .quantum = 1518,
-						.target_usec = 1000 * VS_SEC, .interval_usec = 1000 * VS_SEC };
-
-static struct vs_queue_stats stats(const struct fixture *f)
-{
-	struct vs_queue_stats s;
-	vs_queue_stats(f->queue, &s);
-	return s;
-}
-
-static struct vs_frame *frame_of(struct fixture *f, uint32_t flow, uint32_t len, uint32_t id, enum vs_ecn ecn)
-{
-	struct packet p = { .len = 0 };
-	packet_macs(&p, 1, 2);
-	packet_ipv6(&p, (uint8_t)ecn, 59);
-	struct vs_frame *frame = vs_frame_new(f->pool, len);
-	assert_non_null(frame);
-	memset(vs_frame_bytes(frame), 0, len);
-	memcpy(vs_frame_bytes(frame), p.bytes, p.len);
-	vs_put_be32(vs_frame_bytes(frame) + ID_OFFSET, id);
-	frame->flow_hash = flow;
-	return frame;
-}
-
-static uint32_t id_of(const struct vs_frame *frame)
-{
-	return vs_get_be32(vs_frame_cbytes(frame) + ID_OFFSET);
-}
-
-static void send(struct fixture *f, uint32_t flow, uint32_t len, uint32_t id)
-{
-	vs_queue_send(f->queue, frame_of(f, flow, len, id, VS_ECN_NOT_ECT), f->now);
-}
-
-/* Takes the next frame that the queue offers and says which; 0 if there is none. */
-static uint32_t take(struct fixture *f)
-{
-	struct vs_frame *shown;
-	struct vs_flow *flow = vs_queue_peek(f->queue, f->now, &shown);
-	assert_int_equal(flow != NULL, shown != NULL);
-	if (!flow)
-		return 0;
-	struct vs_frame *frame = vs_queue_take(f->queue, flow, f->now);
-	assert_ptr_equal(frame, shown);
-	uint32_t id = id_of(frame);
-	vs_frame_unref(frame);
-	return id;
-}
-
-static void park_next(struct fixture *f, unsigned lane)
-{
-	struct vs_frame *frame;
-	struct vs_flow *flow = vs_queue_peek(f->queue, f->now, &frame);
-	assert_non_null(flow);
-	vs_queue_park(f->queue, flow, lane);
-}
+#include "queue_fixture.h"
 
 /* --- Order and fairness ------------------------------------------------------------------------------------------- */
 
@@ -217,10 +131,6 @@ static void test_control_law(void **state)
 		assert_in_range(vs_codel_spacing(100000, rows[i].count), rows[i].spacing, rows[i].spacing + 1);
 }
 
-/* A backlog drained at one frame a millisecond: the delay is over 5 ms from the 5th on, so the first signal comes
- * 100 ms later, the next after 100 ms, and then each after 100 ms / sqrt(count). */
-static const unsigned signals_ms[] = { 105, 205, 276, 334, 384, 429, 469 };
-
 static void drain_and_compare(struct fixture *f, enum vs_ecn ecn)
 {
 	unsigned seen = 0;
@@ -341,7 +251,7 @@ static void test_shared_frame_is_copied_to_be_marked(void **state)
 		marked += vs_ecn_get(frame) == VS_ECN_CE;
 		vs_frame_unref(frame);
 		assert_int_equal(vs_ecn_get(held[i]), VS_ECN_ECT1);
-		assert_int_equal(held[i]->refs, 1);
+		assert_false(vs_frame_is_shared(held[i]));
 		vs_frame_unref(held[i]);
 	}
 	assert_int_equal(marked, 3);
@@ -609,6 +519,27 @@ static void test_lanes_are_remembered_and_forgotten(void **state)
 	fini(&f);
 }
 
+static void test_has_new(void **state)
+{
+	(void)state;
+	struct fixture f;
+	init(&f, patient);
+	assert_false(vs_queue_has_new(f.queue));
+	for (uint32_t i = 0; i < 10; i++)
+		send(&f, 1, 1514, 1);
+	assert_true(vs_queue_has_new(f.queue));
+	take(&f); /* its quantum leaves four bytes */
+	take(&f);
+	take(&f);
+	assert_false(vs_queue_has_new(f.queue));
+	send(&f, 2, 100, 2);
+	assert_true(vs_queue_has_new(f.queue));
+	assert_int_equal(take(&f), 2);
+	take(&f);
+	assert_false(vs_queue_has_new(f.queue));
+	fini(&f);
+}
+
 static void test_release(void **state)
 {
 	(void)state;
@@ -819,6 +750,7 @@ int main(void)
 		cmocka_unit_test(test_park_an_emptied_flow),
 		cmocka_unit_test(test_woken_flow_shares_fairly),
 		cmocka_unit_test(test_lanes_are_remembered_and_forgotten),
+		cmocka_unit_test(test_has_new),
 		cmocka_unit_test(test_release),
 		cmocka_unit_test(test_purge),
 		cmocka_unit_test(test_random_operations),
