@@ -239,10 +239,12 @@ static void terms_refused(struct client *client, const struct vs_params *terms)
 	client->not_before_usec = vs_loop_now(client->loop) + TERMS_AGAIN;
 	if (terms->protection > weakest)
 		client_complain(client,
-				"not connected: the server has cipher = %s for us, which weakest_cipher = %s here forbids",
+				"not connected: the server has cipher = %s for us, which weakest_cipher = %s here "
+				"forbids",
 				vs_cipher_text(terms->cipher, terms->protection), vs_protection_name(weakest));
 	else
-		client_complain(client, "not connected: the server demands cipher %s and mode %s, which we do not offer",
+		client_complain(client,
+				"not connected: the server demands cipher %s and mode %s, which we do not offer",
 				vs_cipher_text(terms->cipher, terms->protection), vs_mode_name(terms->mode));
 }
 

@@ -62,7 +62,7 @@ static const struct vs_schema_key common_keys[] = {
 	  .help = "Memory for frames that wait; beyond it frames are dropped.",
 	  AT(buffer_max) },
 	{ .name = "weakest_cipher", .type = VS_VALUE_ENUM, .choices = vs_protection_choices, .fallback = "none",
-	  .help = "A port may not have a weaker `cipher`: `encrypted` forbids `auth` and `none`, `auth` forbids `none`.",
+	  .help = "No port may have a weaker `cipher`: `encrypted` forbids `auth` and `none`, `auth` forbids `none`.",
 	  AT(weakest_cipher) },
 };
 
@@ -97,10 +97,10 @@ static const struct vs_schema_key port_keys[VS_PORT_KEYS] = {
 	  AT(mac_limit) },
 	[VS_PORT_CIPHER] = {
 	  .name = "cipher", .type = VS_VALUE_ENUM, .choices = ciphers, .fallback = "auto",
-	  .help = "Encryption of the link; `auto` takes AES where both CPUs have instructions for it. Two are weak, and "
-		  "the client has to allow them (`weakest_cipher`): `auth` lets others on the way read all frames but "
-		  "not change any, `none` lets them read, change and invent frames, after a handshake that they cannot "
-		  "forge. `none` is for trusted networks only.",
+	  .help = "Encryption of the link; `auto` takes AES where both CPUs have instructions for it. Two are weak, "
+		  "and the client has to allow them (`weakest_cipher`): `auth` lets others on the way read all frames "
+		  "but not change any, `none` lets them read, change and invent frames, after a handshake that they "
+		  "cannot forge. `none` is for trusted networks only.",
 	  AT(cipher) },
 	[VS_PORT_CONGESTION] = {
 	  .name = "congestion", .type = VS_VALUE_ENUM, .choices = congestions, .fallback = "bbr",
@@ -238,8 +238,9 @@ static void check_ciphers(const struct vs_server_config *config, struct vs_compl
 		struct vs_policy policy;
 		vs_policy_set_cipher(&policy, (enum vs_cipher_choice)port->cipher);
 		if (policy.protection > (enum vs_protection)config->weakest_cipher)
-			vs_complain(complaints, port->line, "[port %s] has cipher = %s, and [common] weakest_cipher = %s",
-				    port->name, vs_cipher_text(0, policy.protection),
+			vs_complain(complaints, port->line,
+				    "[port %s] has cipher = %s, and [common] weakest_cipher = %s", port->name,
+				    vs_cipher_text(0, policy.protection),
 				    vs_protection_name((enum vs_protection)config->weakest_cipher));
 	}
 }

@@ -1,6 +1,6 @@
-/* The Internet checksum (RFC 1071): of IP headers, and of TCP and UDP over their payload. Sums are in this machine's byte
- * order, which is of no consequence as long as a sum is stored as it was loaded (RFC 1071, section 2 B), so that none
- * is ever swapped. Used by base/gso.h. */
+/* The Internet checksum (RFC 1071): of IP headers, and of TCP and UDP over their payload. Sums are in this machine's
+ * byte order, which is of no consequence as long as a sum is stored as it was loaded (RFC 1071, section 2 B), so that
+ * none is ever swapped. Used by base/gso.h. */
 #ifndef VS_BASE_CHECKSUM_H
 #define VS_BASE_CHECKSUM_H
 

@@ -2,8 +2,8 @@
  * headers, as a TAP device with a virtio-net header hands them over (VIRTIO 1.2, section 5.1.6). Here they are checked
  * when a peer sent them, and cut into complete frames for whoever cannot take them, byte for byte as the Linux kernel
  * cuts them; or shortened at their front, segment by segment, for a queue that drops one or sends them piecemeal. Also
- * completes the checksum that the kernel left to its device in a frame of ordinary length. Relies on frame buffers alone;
- * used by the TAP devices, the ports of the switch and the queue of a link. */
+ * completes the checksum that the kernel left to its device in a frame of ordinary length. Relies on frame buffers and
+ * checksums alone; used by the TAP devices, the ports of the switch and the queue of a link. */
 #ifndef VS_BASE_GSO_H
 #define VS_BASE_GSO_H
 
@@ -78,8 +78,8 @@ int vs_gso_segment(struct vs_pool *pool, const struct vs_frame *frame, uint32_t 
 bool vs_gso_drop_front(struct vs_frame *frame, uint32_t frame_max) VS_MUST_CHECK;
 
 /* Takes segments from the front of a super-frame in the same way, but as a frame, a super-frame if they are several: as
- * many as make at most `len` bytes, and at least one. It is a copy from the pool, with the VLAN and the flow hash. NULL,
- * and nothing has changed: as vs_gso_drop_front(), or len spans the whole, or there is no buffer. */
+ * many as make at most `len` bytes, and at least one. It is a copy from the pool, with the VLAN and the flow hash.
+ * NULL, and nothing has changed: as vs_gso_drop_front(), or len spans the whole, or there is no buffer. */
 struct vs_frame *vs_gso_take_front(struct vs_pool *pool, struct vs_frame *frame, uint32_t len, uint32_t frame_max)
 	VS_MUST_CHECK;
 

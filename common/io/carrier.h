@@ -20,7 +20,12 @@
 #include "base/addr.h"
 #include "base/compiler.h"
 
-#define VS_TX_DATAGRAMS 128
+/* What one message of a carrier that coalesces takes, if all of its datagrams but the last are equally long: of kernels
+ * before 6.9, UDP_MAX_SEGMENTS; and an IP packet, less headers, less some room. */
+#define VS_TX_MESSAGE_DATAGRAMS 64
+#define VS_TX_MESSAGE_BYTES 64000
+
+#define VS_TX_DATAGRAMS 132 /* three messages of datagrams as long as Ethernet takes, and some short ones */
 #define VS_TX_ARENA (256u << 10) /* bytes of the datagrams of one batch */
 #define VS_RX_DATAGRAMS 64
 

@@ -290,15 +290,31 @@ void vs_wakeup_signal(struct vs_wakeup *wakeup)
 
 /* --- Life -------------------------------------------------------------------------------------------------------- */
 
-/* Whoever called libevent says what failed, with errno; this is for who must know more. */
+/* Whoever called libevent says what failed, with errno; this is for who must know more. After an error, which is about
+ * its own state, libevent ends the program. */
 static void log_libevent(int severity, const char *text)
 {
-	(void)severity;
-	vs_debug("libevent: %s", text);
+	vs_log(severity == EVENT_LOG_ERR ? VS_LOG_ERROR : VS_LOG_DEBUG, "libevent: %s", text);
+}
+
+/* Whether libevent will find the descriptors that a base needs: one for epoll, and two for signals, which we do not use
+ * but without which it would end the program instead of failing. */
+static bool has_descriptors(void)
+{
+	int fds[3];
+	size_t n = 0;
+	while (n < VS_ARRAY_SIZE(fds) && (fds[n] = eventfd(0, EFD_CLOEXEC)) >= 0)
+		n++;
+	bool enough = n == VS_ARRAY_SIZE(fds);
+	while (n > 0)
+		close(fds[--n]);
+	return enough;
 }
 
 static struct event_base *new_base(void)
 {
+	if (!has_descriptors())
+		return NULL;
 	event_set_log_callback(log_libevent);
 	struct event_config *config = event_config_new();
 	if (!config)

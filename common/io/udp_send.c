@@ -8,9 +8,7 @@
 
 #include "base/log.h"
 
-#define GSO_SEGMENTS_MAX 64 /* UDP_MAX_SEGMENTS of kernels before 6.9 */
-#define GSO_BYTES_MAX 64000 /* an IP packet, less headers, less some room */
-#define GSO_REFUSALS_MAX 3  /* in a row, before it is given up: one may be another datagram's ICMP error */
+#define GSO_REFUSALS_MAX 3 /* in a row, before it is given up: one may be another datagram's ICMP error */
 
 /* Largest set of control messages: UDP_SEGMENT and the source address. */
 union control {
@@ -30,7 +28,7 @@ struct vs_udp_sender {
 	uint8_t datagrams[VS_TX_DATAGRAMS]; /* in each message */
 };
 
-_Static_assert(GSO_SEGMENTS_MAX <= UINT8_MAX, "a message's datagrams are counted in 8 bits");
+_Static_assert(VS_TX_MESSAGE_DATAGRAMS <= UINT8_MAX, "a message's datagrams are counted in 8 bits");
 
 struct vs_udp_sender *vs_udp_sender_new(int fd4, int fd6, bool gso, struct vs_carrier_stats *stats,
 					struct vs_drops *drops)
@@ -69,12 +67,12 @@ static uint32_t run_length(const struct vs_udp_sender *s, const struct vs_tx_bat
 {
 	const struct vs_tx_datagram *d = &batch->datagrams[first], *next = d + 1;
 	uint32_t n = 1, bytes = d->len;
-	uint32_t max = VS_MIN(batch->count - first, (uint32_t)GSO_SEGMENTS_MAX);
+	uint32_t max = VS_MIN(batch->count - first, (uint32_t)VS_TX_MESSAGE_DATAGRAMS);
 	if (!s->gso || d->flags & VS_TX_ALONE)
 		return 1;
 	for (; n < max && next[-1].len == d->len; n++, next++) {
 		bytes += next->len;
-		if (next->len > d->len || bytes > GSO_BYTES_MAX || next->flags & VS_TX_ALONE ||
+		if (next->len > d->len || bytes > VS_TX_MESSAGE_BYTES || next->flags & VS_TX_ALONE ||
 		    !vs_addr_equal(&next->dst, &d->dst) || !vs_addr_equal(&next->src, &d->src))
 			break;
 	}

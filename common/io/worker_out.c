@@ -6,10 +6,6 @@
 
 #include "io/worker_state.h"
 
-/* Datagrams that a link may send in one turn, before TAPs and sockets are read again: a busy link must not keep the
- * frames of others waiting. */
-#define TURN_DATAGRAMS 48
-
 void vs_wport_touch(struct vs_wport *port)
 {
 	struct vs_worker *worker = port->worker;
@@ -25,21 +21,25 @@ enum pumped {
 	PUMPED_BLOCKED, /* the carrier takes no more now */
 };
 
-/* Writes what the link has to send. */
+/* Writes what the link has to send, but no more in one turn than one message of the carrier takes, before TAPs and sockets
+ * are read again: a busy link must not keep the frames of others waiting. Nor less: a message costs the kernel as much as
+ * eighty more datagrams in it, so none should leave half full. */
 static enum pumped pump(struct vs_wport *port, uint64_t now)
 {
 	struct vs_worker *worker = port->worker;
 	const struct vs_path *path = vs_link_path(port->link);
 	if (!worker->carrier)
 		return PUMPED_ALL;
-	for (int i = 0; i < TURN_DATAGRAMS; i++) {
+	size_t size = 0, bytes = 0;
+	for (int i = 0; i < VS_TX_MESSAGE_DATAGRAMS && bytes + size <= VS_TX_MESSAGE_BYTES; i++) {
 		uint8_t *room = vs_carrier_reserve(worker->carrier, VS_DATAGRAM_MAX);
 		if (!room)
 			return PUMPED_BLOCKED;
 		struct vs_link_sent sent;
-		size_t size = vs_link_output(port->link, now, room, VS_DATAGRAM_MAX, &sent);
+		size = vs_link_output(port->link, now, room, VS_DATAGRAM_MAX, &sent);
 		if (!size)
 			return PUMPED_ALL;
+		bytes += size;
 		/* The port's id and the low bits of the counter name the datagram in the batch's results. */
 		uint64_t cookie = (uint64_t)port->id << 48 | (sent.counter & UINT64_C(0xffffffffffff));
 		vs_carrier_commit(worker->carrier, size, &path->peer, &path->local, cookie,

@@ -202,8 +202,8 @@ static void input_ack(struct vs_arq_tx *tx, struct tx_lane *lane, const struct v
 
 /* --- In the clear --- */
 
-/* Somebody else has fed the peer's lane, which is ahead of us now. What we had in flight there it takes for repetitions,
- * and would so take all that we sent until we are where it is: so go there at once. */
+/* Somebody else has fed the peer's lane, which is ahead of us now. It takes what we had in flight there for repetitions,
+ * and so it would all that we sent until we are where it is: so go there at once. */
 static void jump(struct vs_arq_tx *tx, unsigned lane_no, uint32_t una, uint64_t now)
 {
 	struct tx_lane *lane = tx->lanes[lane_no];

@@ -39,7 +39,9 @@ static void mark_sent(struct vs_arq_tx *tx, struct tx_segment *seg, uint64_t now
 	tx->inflight_bytes += tx_bytes(seg);
 	tx->stats.inflight++;
 	tx->stats.waiting--;
-	vs_arq_tx_arm_probe(tx, now);
+	/* One for all segments of a moment. */
+	if (tx->probe_armed_usec != now || tx->probe_deadline == VS_NEVER)
+		vs_arq_tx_arm_probe(tx, now);
 }
 
 static void write_segment(struct vs_arq_tx *tx, const struct vs_arq_rx *rx, struct tx_segment *seg, uint64_t now,

@@ -20,6 +20,7 @@ void vs_arq_tx_arm_probe(struct vs_arq_tx *tx, uint64_t now)
 		return;
 	}
 	tx->probe_deadline = now + vs_arq_tx_backoff(tx, tx->probe_count);
+	tx->probe_armed_usec = now;
 }
 
 /* Settles [una, end) and has SKIP tell the receiver. */

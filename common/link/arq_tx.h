@@ -63,9 +63,9 @@ void vs_arq_tx_free(struct vs_arq_tx *tx);
 void vs_arq_tx_set_policy(struct vs_arq_tx *tx, unsigned lanes, uint64_t max_age_usec);
 void vs_arq_tx_set_congestion(struct vs_arq_tx *tx, struct vs_congestion *congestion);
 
-/* Whether segments travel in the clear, where somebody else can have fed the peer's lanes. Its acknowledgements are still
- * its own, but may speak of what we have never sent: then the lane goes on from where the peer is, and echoes of stamps
- * that are not ours say nothing about time. */
+/* Whether segments travel in the clear, where somebody else can have fed the peer's lanes. Its acknowledgements are its
+ * own even then, but may speak of what we have never sent: the lane then goes on from where the peer is. Echoes of
+ * stamps that are not ours say nothing about time. */
 void vs_arq_tx_set_clear(struct vs_arq_tx *tx, bool clear);
 
 /* Back to the state of a new one: everything in flight is let go. */

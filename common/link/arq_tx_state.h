@@ -76,6 +76,7 @@ struct vs_arq_tx {
 	uint64_t batch_rack_sent_usec, batch_rack_rtt_usec; /* the RACK point to be */
 
 	uint64_t probe_deadline;
+	uint64_t probe_armed_usec; /* when it was set */
 	unsigned probe_count; /* consecutive timeouts */
 	uint64_t skip_deadline;
 	unsigned skip_count; /* SKIPs sent since the last was asked for */

@@ -2,8 +2,8 @@
  * their counters may not move the replay window, and this window may not be moved by them either.
  *
  * How it works. The window stands still relative to the highest counter that has come *sealed*: from VS_REPLAY_WINDOW
- * below it to VS_CLEAR_AHEAD above it, with a bit for each counter. Only a sealed datagram moves it. An invented counter
- * thus takes the place of one genuine datagram, and of no other. What is ahead of the sealed counters is only believed
+ * below it to VS_CLEAR_AHEAD above it, with a bit for each counter. Only a sealed datagram moves it. Thus an invented
+ * counter takes the place of one genuine datagram, and of no other. What is ahead of the sealed counters is only believed
  * to exist, for reports of loss, once a sealed datagram has passed it. */
 #ifndef VS_LINK_CLEARWINDOW_H
 #define VS_LINK_CLEARWINDOW_H

@@ -56,6 +56,7 @@ struct vs_link *vs_link_new(const struct vs_link_config *config, uint64_t now)
 	vs_pacer_init(&link->pacer, vs_pmtud_size(&link->pmtud), now);
 	vs_reassembly_init(&link->reassembly, &link->drops);
 	link->heard_usec = now;
+	link->burst_usec = VS_NEVER;
 	link->keepalive.deadline = VS_NEVER;
 	link->rekey_deadline = VS_NEVER;
 	link->release_deadline = VS_NEVER;
@@ -138,6 +139,7 @@ void vs_link_promote(struct vs_link *link, struct vs_session *session, uint64_t 
 {
 	struct vs_session *current = vs_link_current(link), *previous = &link->sessions[LINK_PREVIOUS];
 	bool was_up = vs_link_is_up(link);
+	link->burst_usec = VS_NEVER;
 	struct vs_session promoted = *session;
 	memset(session, 0, sizeof(*session));
 	vs_link_retire(link, previous);

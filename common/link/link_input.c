@@ -320,6 +320,7 @@ void vs_link_input(struct vs_link *link, uint8_t *datagram, size_t len, const st
 		vs_drop(&link->drops, VS_DROP_DATAGRAM_SHORT);
 		return;
 	}
+	link->burst_usec = VS_NEVER;
 	struct vs_session *session = session_of(link, vs_get_be24(datagram + 1));
 	if (!session)
 		vs_drop(&link->drops, VS_DROP_NO_SESSION);

@@ -40,8 +40,8 @@ static size_t seal_paced(struct vs_link *link, size_t unpaced, uint64_t now, uin
 	return size;
 }
 
-/* A datagram of nothing but PUSH segments or frames, which the pacer has let go: in the clear if the link is. It has been
- * cut with room for a tag, so that any of them can be sealed instead. */
+/* A datagram of nothing but PUSH segments or frames, which the pacer has let go: in the clear if the link is. It has
+ * been cut with room for a tag, so that any of them can be sealed instead. */
 static size_t write_data(struct vs_link *link, uint64_t now, uint8_t *out, struct vs_link_sent *sent)
 {
 	struct vs_session *session = vs_link_current(link);
@@ -245,7 +245,7 @@ static bool write_waiting(struct vs_link *link, uint64_t now)
 static void fill(struct vs_link *link, uint64_t now)
 {
 	bool reliable = link->params.mode == VS_MODE_RELIABLE, progress = true;
-	while (progress && vs_link_window_open(link)) {
+	while (progress && vs_parts_fits(link->parts, VS_SEGMENT_HEADER + 1) && vs_link_window_open(link)) {
 		bool new_first = reliable && vs_queue_has_new(link->queue);
 		progress = !new_first && write_waiting(link, now);
 		bool admitted = reliable && admit(link, now);
@@ -343,6 +343,21 @@ static size_t output_frames(struct vs_link *link, uint64_t now, uint8_t *out, st
 
 /* --- All kinds, the most urgent first --- */
 
+/* Nearly all calls are one of a row of them at the same time, for segments only: the call before has found nothing else
+ * to do, and nothing has happened since. */
+static bool in_burst(struct vs_link *link, uint64_t now)
+{
+	return link->burst_usec == now && !link->closing && !link->fragmenting.text && !link->probe_acks_n &&
+	       vs_session_alive(vs_link_current(link), now);
+}
+
+static size_t output_burst(struct vs_link *link, uint64_t now, uint8_t *out, struct vs_link_sent *sent)
+{
+	size_t size = output_segments(link, now, out, sent);
+	link->burst_usec = size ? now : VS_NEVER;
+	return size;
+}
+
 static size_t output_next(struct vs_link *link, uint64_t now, uint8_t *out, struct vs_link_sent *sent)
 {
 	uint32_t id;
@@ -367,27 +382,39 @@ static size_t output_next(struct vs_link *link, uint64_t now, uint8_t *out, stru
 		if (probe)
 			return output_probe(link, id, probe_size, now, out, sent);
 	}
-	if ((size = output_segments(link, now, out, sent)))
+	if ((size = output_burst(link, now, out, sent)))
 		return size;
 	return output_frames(link, now, out, sent);
 }
 
-size_t vs_link_output(struct vs_link *link, uint64_t now, uint8_t *out, size_t room, struct vs_link_sent *sent)
+static size_t output_anything(struct vs_link *link, uint64_t now, uint8_t *out, struct vs_link_sent *sent)
 {
-	*sent = (struct vs_link_sent){ 0 };
 	wake_lanes(link, now);
 	vs_link_run_timers(link, now);
-	if (room < VS_DATAGRAM_MAX || !vs_session_alive(vs_link_current(link), now))
+	if (!vs_session_alive(vs_link_current(link), now))
 		return 0;
 	uint64_t rate = vs_congestion_rate(link->congestion);
 	vs_pacer_set_rate(&link->pacer, now, rate);
 	vs_queue_set_rate(link->queue, rate);
-	struct vs_parts parts;
-	link->parts = &parts;
 	size_t size = output_next(link, now, out, sent);
-	link->parts = NULL;
 	if (size == 0 && vs_link_window_open(link) && !vs_link_has_segments(link))
 		vs_congestion_app_limited(link->congestion, vs_arq_tx_inflight(link->arq_tx));
+	return size;
+}
+
+size_t vs_link_output(struct vs_link *link, uint64_t now, uint8_t *out, size_t room, struct vs_link_sent *sent)
+{
+	struct vs_parts parts;
+	size_t size = 0;
+	*sent = (struct vs_link_sent){ 0 };
+	if (room < VS_DATAGRAM_MAX)
+		return 0;
+	link->parts = &parts;
+	if (in_burst(link, now))
+		size = output_burst(link, now, out, sent);
+	if (!size)
+		size = output_anything(link, now, out, sent);
+	link->parts = NULL;
 	return size;
 }
 

@@ -77,6 +77,7 @@ struct vs_link {
 	unsigned probes_n; /* ever sent */
 
 	uint64_t measured_srtt_usec; /* that the timers were last set by */
+	uint64_t burst_usec; /* when vs_link_output() last had segments to send, and nothing has come in since */
 	uint64_t heard_usec;      /* last authenticated datagram */
 	uint64_t rekey_deadline;  /* initiator: when to ask for new keys */
 	uint64_t release_deadline; /* when idle memory goes back; VS_NEVER: nothing to release */
@@ -91,7 +92,8 @@ struct vs_link {
 
 	struct vs_drops drops;
 	struct vs_link_stats stats;
-	struct vs_parts *parts; /* of the datagram being written; too large to be kept by every idle link */
+	struct vs_parts *parts; /* within vs_link_output(): of the datagram being written; too large to be kept by every
+				 * idle link */
 };
 
 static inline struct vs_session *vs_link_current(struct vs_link *link)

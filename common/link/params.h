@@ -106,7 +106,8 @@ struct vs_session_keys {
 /* An offer of all this program can do, but encrypted only; the caller fills in link_id, mtu, has_aes and program. */
 struct vs_offer vs_offer_default(void);
 
-/* Encrypted by the automatic cipher, RELIABLE, bbr, all lanes, MTU 1500, the defaults above; the caller fills in has_aes. */
+/* Encrypted by the automatic cipher, RELIABLE, bbr, all lanes, MTU 1500, the defaults above; the caller fills in
+ * has_aes. */
 struct vs_policy vs_policy_default(void);
 
 /* Chooses from the offer as the policy says. `incarnation` is that of the link's state, or if there is none (or it is

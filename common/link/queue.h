@@ -14,8 +14,8 @@
  * frame behind it in its flow or its lane has to wait for all of it, and CoDel judges the pieces. On a fast line, where
  * super-frames are worth having, they leave whole.
  *
- * Flows are allocated as they come and given back by vs_queue_release() when the link is idle, so that an idle link costs
- * no memory for them, and one with a few flows next to none. */
+ * Flows are allocated as they come and given back by vs_queue_release() when the link is idle, so that an idle link
+ * costs no memory for them, and one with a few flows next to none. */
 #ifndef VS_LINK_QUEUE_H
 #define VS_LINK_QUEUE_H
 

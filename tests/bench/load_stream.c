@@ -12,7 +12,7 @@
 #define ETHERTYPE_IPV4 0x0800
 #define IPV4_AT 14
 #define UDP_AT (IPV4_AT + 20)
-#define PAYLOAD_AT (UDP_AT + 8)
+#define PAYLOAD_AT LOAD_HEADERS
 #define PAYLOAD 18 /* stream:16 number:64 time:64 */
 
 #define PORT_BASE 20000 /* of the first stream; 16,384 streams end below 65,536 */
@@ -22,7 +22,7 @@
 #define ANSWER 0x8000
 #define ANNOUNCEMENT 0x7fff
 
-_Static_assert(PAYLOAD_AT + PAYLOAD == LOAD_FRAME_MIN, "the smallest frame holds the whole account");
+_Static_assert(PAYLOAD_AT == UDP_AT + 8 && PAYLOAD_AT + PAYLOAD == LOAD_FRAME_MIN, "the smallest frame holds the whole account");
 _Static_assert(LOAD_STREAMS_MAX < ANNOUNCEMENT && PORT_BASE + LOAD_STREAMS_MAX < 65536, "each stream has a port");
 
 /* Locally administered, unicast: 02, the client, the number. */
@@ -51,11 +51,11 @@ static uint32_t address_of(uint32_t client)
 	return client == LOAD_TO_ALL ? 0x0affffff : 0x0a000001 + client;
 }
 
-static void write_headers(uint8_t *out, uint32_t from, uint32_t to, uint16_t id, uint32_t size)
+static void write_headers(uint8_t out[PAYLOAD_AT], uint32_t from, uint32_t to, uint16_t id, uint32_t size)
 {
 	struct vs_mac source = load_mac(from, 0), destination = load_mac(to, 0);
 	uint8_t *ip = out + IPV4_AT, *udp = out + UDP_AT;
-	memset(out, 0, LOAD_FRAME_MIN);
+	memset(out, 0, PAYLOAD_AT);
 	memcpy(out, destination.octet, 6);
 	if (to == LOAD_TO_ALL)
 		memset(out, 0xff, 6);
@@ -68,11 +68,23 @@ static void write_headers(uint8_t *out, uint32_t from, uint32_t to, uint16_t id,
 	vs_put_be32(ip + 12, address_of(from));
 	vs_put_be32(ip + 16, address_of(to));
 	vs_put_be16(ip + 10, ipv4_checksum(ip));
-	vs_put_be16(udp, (uint16_t)(PORT_BASE + (id & ~ANSWER)));
-	vs_put_be16(udp + 2, (uint16_t)(PORT_BASE + (id & ~ANSWER)));
+	vs_put_be16(udp, (uint16_t)(PORT_BASE + id));
+	vs_put_be16(udp + 2, (uint16_t)(PORT_BASE + id));
 	vs_put_be16(udp + 4, (uint16_t)(size - UDP_AT));
 	/* Without a checksum, which IPv4 allows; of a super-frame it is still to be made. */
-	vs_put_be16(out + PAYLOAD_AT, id);
+}
+
+/* Names the stream in each segment, and gives each a number and the time. Returns how many there are. */
+static unsigned number_segments(struct vs_frame *frame, uint16_t id, uint64_t number, uint64_t now)
+{
+	uint8_t *bytes = vs_frame_bytes(frame);
+	unsigned n = 0;
+	for (uint32_t at = PAYLOAD_AT; at < frame->len; at += SEGMENT, n++) {
+		vs_put_be16(bytes + at, id);
+		vs_put_be64(bytes + at + 2, number + n);
+		vs_put_be64(bytes + at + 10, now);
+	}
+	return n;
 }
 
 static void make_super(struct vs_frame *frame)
@@ -89,13 +101,13 @@ static void make_super(struct vs_frame *frame)
 	vs_vnet_encode(&vnet, frame->vnet);
 }
 
-static struct vs_frame *new_frame(struct vs_pool *pool, const uint8_t headers[LOAD_FRAME_MIN], uint32_t size)
+static struct vs_frame *new_frame(struct vs_pool *pool, const uint8_t headers[PAYLOAD_AT], uint32_t size)
 {
 	struct vs_frame *frame = vs_frame_new(pool, size);
 	if (!frame)
 		return NULL;
-	memcpy(vs_frame_bytes(frame), headers, LOAD_FRAME_MIN);
-	memset(vs_frame_bytes(frame) + LOAD_FRAME_MIN, 0x5a, size - LOAD_FRAME_MIN);
+	memcpy(vs_frame_bytes(frame), headers, PAYLOAD_AT);
+	memset(vs_frame_bytes(frame) + PAYLOAD_AT, 0x5a, size - PAYLOAD_AT);
 	if (size > LOAD_FRAME_PLAIN_MAX)
 		make_super(frame);
 	return frame;
@@ -115,23 +127,24 @@ struct vs_frame *load_stream_next(struct load_stream *stream, struct vs_pool *po
 	struct vs_frame *frame = new_frame(pool, stream->headers, stream->size);
 	if (!frame)
 		return NULL;
-	uint8_t *bytes = vs_frame_bytes(frame);
 	if (stream->macs > 1) {
 		struct vs_mac destination = load_mac(stream->to, draw(&stream->chance, stream->macs));
-		memcpy(bytes, destination.octet, 6);
+		memcpy(vs_frame_bytes(frame), destination.octet, 6);
 	}
-	vs_put_be64(bytes + PAYLOAD_AT + 2, stream->sent++);
-	vs_put_be64(bytes + PAYLOAD_AT + 10, now);
+	stream->sent += number_segments(frame, stream->id, stream->sent, now);
 	return frame;
 }
 
 struct vs_frame *load_announcement(struct vs_pool *pool, uint32_t from, uint32_t n, uint32_t to)
 {
-	uint8_t headers[LOAD_FRAME_MIN];
+	uint8_t headers[PAYLOAD_AT];
 	write_headers(headers, from, to, ANNOUNCEMENT, LOAD_FRAME_MIN);
 	struct vs_mac source = load_mac(from, n);
 	memcpy(headers + 6, source.octet, 6);
-	return new_frame(pool, headers, LOAD_FRAME_MIN);
+	struct vs_frame *frame = new_frame(pool, headers, LOAD_FRAME_MIN);
+	if (frame)
+		number_segments(frame, ANNOUNCEMENT, n, 0);
+	return frame;
 }
 
 /* --- Frames in ---------------------------------------------------------------------------------------------------- */
@@ -160,50 +173,81 @@ static struct load_reception *reception_of(struct load_stream *stream, uint32_t 
 	return NULL;
 }
 
+/* The stream of which this frame, or this piece of a super-frame, is. NULL: it is none of ours, or not as it was sent. */
+static struct load_stream *stream_of(struct load_stream *streams, unsigned n, const struct vs_frame *frame, uint16_t id)
+{
+	const uint8_t *bytes = vs_frame_cbytes(frame);
+	unsigned number = id & ~ANSWER;
+	if (number >= n)
+		return NULL;
+	if (frame->len != streams[number].size && (streams[number].size <= LOAD_FRAME_PLAIN_MAX ||
+						   frame->len > streams[number].size))
+		return NULL;
+	for (uint32_t at = PAYLOAD_AT; at < frame->len; at += SEGMENT)
+		if (frame->len - at < PAYLOAD || vs_get_be16(bytes + at) != id)
+			return NULL;
+	return &streams[number];
+}
+
+static void account_segments(struct load_reception *reception, const struct vs_frame *frame, uint64_t now,
+			     struct load_totals *totals)
+{
+	const uint8_t *bytes = vs_frame_cbytes(frame);
+	totals->bytes += frame->len;
+	for (uint32_t at = PAYLOAD_AT; at < frame->len; at += SEGMENT) {
+		totals->frames++;
+		histogram_add(&totals->latency, vs_time_since(now, vs_get_be64(bytes + at + 10)));
+		account(reception, vs_get_be64(bytes + at + 2));
+	}
+}
+
 bool load_arrived(struct load_stream *streams, unsigned n, uint32_t client, const struct vs_frame *frame, uint64_t now,
 		  struct load_totals *totals)
 {
-	const uint8_t *bytes = vs_frame_cbytes(frame);
-	uint16_t id = frame->len >= LOAD_FRAME_MIN ? vs_get_be16(bytes + PAYLOAD_AT) : UINT16_MAX;
+	uint16_t id = frame->len >= LOAD_FRAME_MIN ? vs_get_be16(vs_frame_cbytes(frame) + PAYLOAD_AT) : UINT16_MAX;
 	if (id == ANNOUNCEMENT) {
 		totals->announced++;
 		return false;
 	}
-	bool answer = id & ANSWER;
-	unsigned number = id & ~ANSWER;
-	if (number >= n || frame->len != streams[number].size) {
+	struct load_stream *stream = stream_of(streams, n, frame, id);
+	if (!stream) {
 		totals->malformed++;
 		return false;
 	}
-	struct load_stream *stream = &streams[number];
+	bool answer = id & ANSWER;
 	if (stream->echo && !answer && client == stream->to)
 		return true;
 	struct load_reception *reception = reception_of(stream, client, answer);
-	if (!reception) {
+	if (reception)
+		account_segments(reception, frame, now, totals);
+	else
 		totals->strays++;
-		return false;
-	}
-	totals->frames++;
-	totals->bytes += frame->len;
-	histogram_add(&totals->latency, vs_time_since(now, vs_get_be64(bytes + PAYLOAD_AT + 10)));
-	account(reception, vs_get_be64(bytes + PAYLOAD_AT + 2));
 	return false;
 }
 
 struct vs_frame *load_answer(const struct load_stream *streams, const struct vs_frame *frame, struct vs_pool *pool)
 {
-	uint8_t headers[LOAD_FRAME_MIN];
+	uint8_t headers[PAYLOAD_AT];
 	const uint8_t *bytes = vs_frame_cbytes(frame);
 	const struct load_stream *stream = &streams[vs_get_be16(bytes + PAYLOAD_AT)];
-	write_headers(headers, stream->to, stream->from, stream->id | ANSWER, frame->len);
-	memcpy(headers + PAYLOAD_AT + 2, bytes + PAYLOAD_AT + 2, PAYLOAD - 2);
-	return new_frame(pool, headers, frame->len);
+	write_headers(headers, stream->to, stream->from, stream->id, frame->len);
+	struct vs_frame *answer = new_frame(pool, headers, frame->len);
+	if (!answer)
+		return NULL;
+	uint8_t *out = vs_frame_bytes(answer);
+	memcpy(out + PAYLOAD_AT, bytes + PAYLOAD_AT, frame->len - PAYLOAD_AT);
+	for (uint32_t at = PAYLOAD_AT; at < frame->len; at += SEGMENT)
+		vs_put_be16(out + at, stream->id | ANSWER);
+	return answer;
 }
 
 /* --- Life --------------------------------------------------------------------------------------------------------- */
 
 int load_stream_init(struct load_stream *stream, unsigned clients)
 {
+	uint32_t last = (stream->size - PAYLOAD_AT) % SEGMENT;
+	if (stream->size > LOAD_FRAME_PLAIN_MAX && last < PAYLOAD)
+		stream->size -= last;
 	stream->chance = UINT64_C(0x9e3779b97f4a7c15) + stream->id;
 	stream->receptions_n = stream->to == LOAD_TO_ALL ? clients : 1;
 	stream->receptions = calloc(stream->receptions_n, sizeof(*stream->receptions));

@@ -3,7 +3,8 @@
  * A frame is an IPv4 UDP packet, so that switch and link treat it as they do any: each stream has a UDP port of its
  * own and so is a flow of its own. Its payload names the stream and holds a sequence number and the time of sending,
  * which within one process needs no synchronised clocks. Above an Ethernet frame's size it is a super-frame of UDP
- * segments. Pure functions over bytes and time; used by loadgen.c. */
+ * segments. Each of these is numbered by itself and counts as the frame that it stands for, because a link may divide a
+ * super-frame on its way. Pure functions over bytes and time; used by load_run.c. */
 #ifndef VS_TEST_BENCH_LOAD_STREAM_H
 #define VS_TEST_BENCH_LOAD_STREAM_H
 
@@ -21,7 +22,8 @@
 /* Bytes of a frame, from its Ethernet header to the end of its payload. */
 #define LOAD_FRAME_MIN 60
 #define LOAD_FRAME_PLAIN_MAX 1514
-#define LOAD_FRAME_MAX 65549 /* an IP packet of 65535 bytes */
+#define LOAD_HEADERS 42 /* Ethernet, IPv4, UDP */
+#define LOAD_FRAME_MAX 65549 /* an IP packet of 65535 bytes; in 45 segments */
 
 /* To the LAN, not to one client. */
 #define LOAD_TO_ALL UINT32_MAX
@@ -35,18 +37,18 @@ struct load_reception {
 struct load_stream {
 	uint32_t from, to; /* clients; to may be LOAD_TO_ALL */
 	uint16_t id;
-	uint32_t size;
+	uint32_t size; /* of a frame, or super-frame; init() makes it a little less where the last segment would be too short */
 	uint32_t macs; /* of the receiver's addresses, the first so many are drawn from */
 	bool echo;     /* the receiver sends each frame back, and the sender keeps the account */
-	uint64_t sent;
+	uint64_t sent; /* frames; of a super-frame, its segments */
 	uint32_t receptions_n;
 	struct load_reception *receptions; /* of each receiver; of the sender itself with `echo` */
 	uint64_t chance;
-	uint8_t headers[LOAD_FRAME_MIN];
+	uint8_t headers[LOAD_HEADERS];
 };
 
 struct load_totals {
-	uint64_t frames, bytes; /* that have arrived; duplicates too */
+	uint64_t frames, bytes; /* that have arrived, counted as `sent`; duplicates too */
 	uint64_t strays;        /* arrived where they were not meant for: flooded by the switch */
 	uint64_t malformed;     /* not ours, or not as they were sent */
 	uint64_t announced;     /* frames of load_announcement() */

@@ -26,7 +26,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PORT = 7000
 START_TIMEOUT = 20
 RATE = 20000  # frames a second, of the points that measure a busy pair
-BROADCASTS = 20  # a second
+BROADCASTS = 10  # a second
 CHATTER = 2  # broadcasts a second, as a LAN of idle hosts has
 
 
@@ -222,8 +222,8 @@ def all_curves():
         Curve("links", "frames of 1514 bytes", links, measure_idle_links, 1514),
         Curve("links", "frames of 60 bytes", links, measure_idle_links, 60),
         Curve("ports", "frames of 300 bytes", ports, measure_broadcast, 300),
-        Curve("macs", "destination drawn from all", macs, measure_macs, lambda x: x),
-        Curve("macs", "always the same destination", macs, measure_macs, 1),
+        Curve("macs", "to one of them", macs, measure_macs, 1),
+        Curve("macs", "to all of them by chance, each a flow of its own", macs, measure_macs, lambda x: x),
         Curve("flows", "frames of 1514 bytes", flows, measure_flows, 1514),
         Curve("flows", "frames of 60 bytes", flows, measure_flows, 60),
         Curve("clients", "idle", clients, measure_idle_clients, False),

@@ -29,6 +29,7 @@ SMALL_RATE = "10M"  # of UDP payload, 18 bytes a frame: 70,000 frames a second, 
 
 # The stages by what is called, outermost first with ">" between. In the kernel the first pattern that fits decides.
 KERNEL = (
+    ("waiting, timers, waking other workers", r"epoll|timerfd|eventfd"),
     ("inner TCP/IP of this host", r"tun_get_user>.*netif_receive_skb"),
     ("underlay: veth, bridge, the peer's queue", r"sendm?m?sg>.*(net_rx_action|__dev_queue_xmit)"),
     ("UDP send: copy", r"sendm?m?sg>.*copy_from_iter"),
@@ -39,7 +40,6 @@ KERNEL = (
     ("TAP read: the rest", r"tun_chr_read_iter|do_readv|ksys_read"),
     ("TAP write: copy", r"tun_get_user>.*(copy_from_iter|copy_page_from_iter)"),
     ("TAP write: the rest", r"tun_chr_write_iter|do_writev|ksys_write"),
-    ("waiting: epoll, timers", r"epoll|timerfd|eventfd"),
     ("page faults", r"page_fault"),
     ("interrupts, the scheduler", r""),
 )
@@ -47,7 +47,6 @@ KERNEL = (
 USER = (
     ("AEAD: seal", r"aead_seal"),
     ("AEAD: open", r"aead_open"),
-    ("AEAD: seal or open", r"libcrypto|IPSec_MB"),
     ("copy into frames (deframing)", r"(vs_deframer_input|take_body)>.*mem(cpy|move)"),
     ("TAP: super-frames, checksums", r"vs_tap_|vs_gso_|vs_csum_"),
     ("buffers", r"vs_frame_(new|unref|copy|list_)|vs_pool_|malloc|free$|calloc"),
@@ -65,8 +64,8 @@ STAGES = ("TAP read: the rest", "TAP read: copy", "TAP: super-frames, checksums"
           "UDP receive: copy", "AEAD: open", "session, replay, reports", "framing", "copy into frames (deframing)",
           "buffers", "switch", "fq_codel", "ARQ", "congestion control, pacing", "link: the rest", "AEAD: seal",
           "AEAD: seal or open", "carrier", "UDP send: the rest", "UDP send: copy", "TAP write: the rest",
-          "TAP write: copy", "worker, loop", "other code", "waiting: epoll, timers", "page faults",
-          "interrupts, the scheduler", "inner TCP/IP of this host", "underlay: veth, bridge, the peer's queue")
+          "TAP write: copy", "worker, loop", "other code", "waiting, timers, waking other workers",
+          "page faults", "interrupts, the scheduler", "inner TCP/IP of this host", "underlay: veth, bridge, the peer's queue")
 SYSTEM_CALLS = ("read", "readv", "write", "writev", "recvmmsg", "recvmsg", "sendmmsg", "sendmsg", "epoll_wait", "epoll_ctl",
                 "timerfd_settime", "futex", "brk", "mmap", "munmap", "madvise")
 
@@ -99,16 +98,10 @@ def stage_of(names, in_kernel):
     for depth in range(1, len(names) + 1):
         path = ">".join(reversed(names[:depth]))
         for stage, pattern in USER:
-            # What a library does without a name may be named further out: it decides only if nobody does.
-            if re.search(pattern, path) and stage != "AEAD: seal or open":
-                return stage if "mem" not in names[0] else copy_or(stage, names)
+            if re.search(pattern, path):
+                return stage
+    # A stack that perf could not follow out of the library.
     return "AEAD: seal or open" if any("libcrypto" in name for name in names) else "other code"
-
-
-def copy_or(stage, names):
-    """A copy that the deframer makes goes by that, though the function it is in is found first."""
-    deframing = any("vs_deframer_input" in name for name in names[:4])
-    return "copy into frames (deframing)" if deframing else stage
 
 
 def sampled_ns(path, pids):

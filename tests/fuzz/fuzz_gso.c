@@ -1,8 +1,8 @@
 /* Super-frames from a foreign peer: a virtio-net header and the frame's bytes. What is taken for valid is cut into
  * frames that carry its payload once and in order, whose lengths agree with their headers and whose checksums agree
  * with the pseudo-header's sum that came with it; and where segments are dropped or taken from its front before it is
- * cut, the frames are the same. The bytes behind the frame's end are poisoned. The same input is
- * then a plain frame whose checksum is to be completed: nothing but the field changes. */
+ * cut, the frames are the same. The bytes behind the frame's end are poisoned. The same input is then a plain frame
+ * whose checksum is to be completed: nothing but the field changes. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

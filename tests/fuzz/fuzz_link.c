@@ -145,7 +145,7 @@ static void deliver(struct fuzz *f, struct end *from, uint8_t which, uint8_t how
 		return;
 	unsigned i = which % from->out_n;
 	struct held *held = &from->out[i];
-	f->meddled |= held->data[0] == VS_TYPE_CLEAR && (how % 8 == 1 || how % 8 == 3);
+	f->meddled |= f->params.protection == VS_PROTECTION_NONE && (how % 8 == 1 || how % 8 == 3);
 	if (how % 8 == 1 && held->len > 1)
 		held->data[how % held->len] ^= (uint8_t)(1 + which); /* damaged */
 	if (how % 8 != 2)
@@ -219,7 +219,7 @@ static void step(struct fuzz *f, struct vs_view *in)
 {
 	uint8_t op = vs_view_u8(in), arg = vs_view_u8(in);
 	struct end *e = &f->ends[op >> 7];
-	switch ((op & 0x7f) % 10) {
+	switch ((op & 0x7f) % 9) {
 	case 0:
 		send_frame(f, e, arg & 7, 14 + (size_t)vs_view_u8(in) * (arg & 8 ? 35 : 6));
 		break;
@@ -250,9 +250,7 @@ static void step(struct fuzz *f, struct vs_view *in)
 			forge(f, in);
 		else if (arg == 128)
 			vs_link_refused(e->link, vs_view_be16(in), 1200 + vs_view_u8(in), true, f->now);
-		break;
-	case 9:
-		if (f->params.protection == VS_PROTECTION_NONE)
+		else if (f->params.protection == VS_PROTECTION_NONE)
 			forge_clear(f, arg, in);
 		break;
 	}

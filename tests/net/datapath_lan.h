@@ -29,6 +29,7 @@ struct lan {
 	atomic_uint talking;
 	struct vs_dport *gone; /* the TAP of which the handler has been told */
 	int gone_error;
+	unsigned links_up; /* VS_LINK_UP events, each of which stops the loop */
 };
 
 /* With so many workers, and PCs 0 ... pcs - 1. */

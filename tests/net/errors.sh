@@ -50,6 +50,10 @@ change_ini server 's/^bind_port.*/bind_prot = 7000/'
 refuses "a misspelt key" 'server\.ini:[0-9]+: .*bind_prot.*bind_port' server "${run_server[@]}"
 change_ini server 's/^bind_port.*/bind_port = 70000/'
 refuses "a value out of range" 'server\.ini:[0-9]+: .*bind_port.*65535' server "${run_server[@]}"
+for number in 65 -1; do
+	change_ini server "/^workers/d; s/^bind_port.*/&\nworkers = $number/"
+	refuses "workers = $number" 'server\.ini:[0-9]+: .*workers.*64' server "$VSWITCHS" check -c "$RUN/server.ini"
+done
 change_ini server 's/^\[port pc1\]/[prot pc1]/'
 refuses "a section of no meaning" 'server\.ini:[0-9]+: .*prot.*port' server "${run_server[@]}"
 change_ini pc1 's/^server_public_key.*/server_public_key = abc/'
@@ -81,7 +85,10 @@ bind_to "192.0.2.77, $SERVER_IP6"
 refuses "... nor is that" '192\.0\.2\.77' server "${run_server[@]}"
 bind_to "$SERVER_IP, $SERVER_IP6"
 start_server
-check "one address of each family: both" test "$(in_ns server ss -Hlun "sport = :$SERVER_PORT" | wc -l)" = 2
+addresses_listened_on() {
+	in_ns server ss -Hlun "sport = :$SERVER_PORT" | awk '{ print $4 }' | sort -u | wc -l
+}
+check "one address of each family: both" test "$(addresses_listened_on)" = 2
 stop server || fail "the server ends with status 0"
 restore
 
@@ -94,6 +101,10 @@ limited() {
 for files in 4 6 8 9 10 11 12; do
 	limited -n "$files" server "${run_server[@]}"
 	limited -n "$files" pc1 "${run_client[@]}"
+done
+change_ini server "/^workers/d; s/^bind_port.*/&\nworkers = 64/"
+for files in 40 100 400; do
+	limited -n "$files" server "${run_server[@]}"
 done
 change_ini server 's/^bind_port.*/mac_entries = 1048576\n&/'
 if grep -q __asan_init "$VSWITCHS" || grep -q __tsan_init "$VSWITCHS"; then

@@ -17,8 +17,9 @@
 # On the virtual LAN, PC number N has 172.20.0.N/24 and fd20::N/64, unless a test says otherwise.
 #
 # Environment: VS_BUILD, the build directory (default: build/ of this tree); VS_SLOW, a factor for all time limits
-# (sanitizers). A test passes with exit status 0, fails with 1, and is skipped with 77 and a reason. No test is decided
-# by how fast the machine is: limits only bound the waiting. The one exception says so in its header.
+# (sanitizers); VS_WORKERS, the number of the server's workers (default: the program's own). A test passes with exit
+# status 0, fails with 1, and is skipped with 77 and a reason. No test is decided by how fast the machine is: limits only
+# bound the waiting. The one exception says so in its header.
 
 set -euo pipefail
 shopt -s inherit_errexit
@@ -358,7 +359,7 @@ server_ini() {
 	[[ ${VS_PUBLIC[server]:-} ]] || make_key server
 	# shellcheck disable=SC2034 # used by name
 	local -A common=([bind_port]=$SERVER_PORT [private_key]=$(<"$RUN/keys/server") [control]=$RUN/server.sock
-		[log_level]=debug)
+		[log_level]=debug [workers]=${VS_WORKERS:--})
 	for (( ; $# > 0; )); do
 		[[ $1 != -- ]] || break
 		common[${1%%=*}]=${1#*=}

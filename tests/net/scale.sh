@@ -15,6 +15,7 @@ PORT=7001
 add_ns server
 mkdir "$RUN/load"
 "$LOADGEN" init "$RUN/load" -n $CLIENTS -P "$PORT"
+[[ ! ${VS_WORKERS:-} ]] || sed -i "s/^bind_port.*/&\nworkers = $VS_WORKERS/" "$RUN/load/vswitchs.ini"
 background load_server server "$VSWITCHS" run -c "$RUN/load/vswitchs.ini"
 
 # load NAME OPTION...: a run of the load generator, with its report in NAME.json.

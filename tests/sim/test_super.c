@@ -3,8 +3,8 @@
  * enters the switch: the small frames wait no longer, the stream's own delay and rate are the same, and what CoDel
  * takes of it, it takes by the segment. Every byte of the stream is compared.
  *
- * Sent undivided, super-frames of 44 segments had made the small frames wait 322 ms in the median at 1 Mbit/s and 100 ms
- * at 2 Mbit/s, in place of 7 and 3 ms, and the stream's own delay 1.2 s and 0.6 s. */
+ * Sent undivided, super-frames of 44 segments had made the small frames wait 322 ms in the median at 1 Mbit/s and
+ * 100 ms at 2 Mbit/s, in place of 7 and 3 ms, and the stream's own delay 1.2 s and 0.6 s. */
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -244,8 +244,8 @@ struct super_case {
 	uint64_t rate_bps;
 	unsigned lanes;
 	enum vs_congestion_kind congestion;
-	unsigned percentile; /* of the small frames' waits. Retransmitted ones count as waiting, of which cubic has more:
-				it fills the line's queue until that drops */
+	unsigned percentile; /* of the small frames' waits. Retransmitted ones count as waiting, of which cubic has
+				more: it fills the line's queue until that drops */
 	unsigned seconds;
 };
 
@@ -304,11 +304,12 @@ static struct outcome run(const struct super_case *c, bool supers)
 	out.mbits = 8.0 * MSS * (lan.stream.expected - lan.stream.missing - before) / (double)usec;
 	out.sparse_ms = percentile_ms(&lan.sparse, c->percentile);
 	out.bulk_ms = percentile_ms(&lan.bulk, 50);
-	print_message("%4.1f Mbit/s, %2u lanes, %-5s, %-14s small frames wait: median %.1f ms, %u %% %.1f ms, most %.1f ms; "
-		      "stream: delay %.0f ms, 99 %% %.0f ms, %.2f Mbit/s\n",
+	print_message("%4.1f Mbit/s, %2u lanes, %-5s, %-13s small frames wait: median %.1f ms, %u %% %.1f ms, most "
+		      "%.1f ms; stream: delay %.0f ms, 99 %% %.0f ms, %.2f Mbit/s\n",
 		      (double)c->rate_bps / 1e6, c->lanes, vs_congestion_kind_name(c->congestion),
 		      supers ? "super-frames:" : "frames:", percentile_ms(&lan.sparse, 50), c->percentile,
-		      out.sparse_ms, percentile_ms(&lan.sparse, 100), out.bulk_ms, percentile_ms(&lan.bulk, 99), out.mbits);
+		      out.sparse_ms, percentile_ms(&lan.sparse, 100), out.bulk_ms, percentile_ms(&lan.bulk, 99),
+		      out.mbits);
 	check_losses(&lan);
 	sim_event_fini(&lan.world->clock, &lan.sparse_timer);
 	sim_event_fini(&lan.world->clock, &lan.stream_timer);

@@ -467,7 +467,7 @@ static void test_garbage(void **state)
 	close_world(w);
 }
 
-/* He takes the place of segments to come. What he brought is delivered; what he pushed out is lost; the lane goes on. */
+/* He takes the place of segments to come. What he brings is delivered, what he pushes out is lost, the lane goes on. */
 static void test_lane_fed_ahead(void **state)
 {
 	struct world *w = open_world(VS_MODE_RELIABLE, VS_PROTECTION_NONE);

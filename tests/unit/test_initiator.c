@@ -305,7 +305,7 @@ static void test_damaged_cookie(void **state)
 	assert_int_equal(client_read(&f->p, reply, VS_COOKIE_REPLY_SIZE, &f->result), VS_INITIATOR_COOKIE);
 }
 
-/* A server that chooses what was not offered is not obeyed, but people are told what it wants, and it is asked again. */
+/* A server that chooses what was not offered is not obeyed, but people are told what it wants, and it is asked anew. */
 static void test_unfit_params(void **state)
 {
 	struct fixture *f = *state;

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "io/key.h"
-#include "link/crypto.h"
+#include "link/params.h"
 #include "vswitchc/schema.h"
 #include "vswitchs/invite.h"
 #include "vswitchs/schema.h"
@@ -140,6 +140,32 @@ static void test_both_sides_fit(void **state)
 	assert_int_equal(client.server_addr.item[0].port, 7000);
 	vs_client_config_fini(&client);
 	vs_server_config_fini(&server);
+}
+
+/* Where the ports' default is a weak cipher, who is invited allows it, or he could never connect. */
+static void test_weak_cipher(void **state)
+{
+	static const struct {
+		const char *cipher;
+		enum vs_protection weakest;
+	} rows[] = {
+		{ "aes-256-gcm", VS_PROTECTION_ENCRYPTED },
+		{ "auth", VS_PROTECTION_AUTH },
+		{ "none", VS_PROTECTION_NONE },
+	};
+	struct fixture *fx = *state;
+	struct vs_client_config client;
+	char text[600];
+
+	for (size_t i = 0; i < VS_ARRAY_SIZE(rows); i++) {
+		snprintf(text, sizeof(text), "%s\n[port]\ncipher = %s\n", INI, rows[i].cipher);
+		write_ini(fx, text);
+		assert_int_equal(invite(fx, "alice", NULL, false), 0);
+		parse_client(fx, &client);
+		assert_int_equal(client.weakest_cipher, rows[i].weakest);
+		assert_int_equal(strstr(fx->out, "weakest_cipher") != NULL, i > 0);
+		vs_client_config_fini(&client);
+	}
 }
 
 static void test_address(void **state)
@@ -288,6 +314,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_both_sides_fit),
+		TEST(test_weak_cipher),
 		TEST(test_address),
 		TEST(test_bind_addr_is_the_second_choice),
 		TEST(test_refusals_change_nothing),

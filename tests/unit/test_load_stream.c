@@ -156,17 +156,43 @@ static void test_elsewhere_and_alien(void **state)
 
 static void test_super_frames_are_valid(void **state)
 {
-	static const uint32_t sizes[] = { LOAD_FRAME_PLAIN_MAX, LOAD_FRAME_PLAIN_MAX + 1, 10000, LOAD_FRAME_MAX };
+	static const uint32_t sizes[] = { LOAD_FRAME_PLAIN_MAX, LOAD_FRAME_PLAIN_MAX + 1, 1600, 10000, LOAD_FRAME_MAX };
 	(void)state;
 	for (size_t i = 0; i < VS_ARRAY_SIZE(sizes); i++) {
 		struct fixture f;
 		open_stream(&f, 2, sizes[i], false, 1);
 		struct vs_frame *frame = next(&f);
-		assert_int_equal(frame->super, sizes[i] > LOAD_FRAME_PLAIN_MAX);
+		assert_int_equal(frame->super, f.stream.size > LOAD_FRAME_PLAIN_MAX);
 		assert_int_equal(frame->super, vs_gso_valid(frame));
 		vs_frame_unref(frame);
 		close_stream(&f);
 	}
+}
+
+/* Whole, or in pieces as a slow line makes them. */
+static void test_super_frames_count_as_their_segments(void **state)
+{
+	enum { SEGMENTS = 3, HEADERS = 42, SEGMENT = 1472 };
+	struct fixture f;
+	(void)state;
+	open_stream(&f, 2, HEADERS + SEGMENTS * SEGMENT + 5, false, 1);
+	assert_int_equal(f.stream.size, HEADERS + SEGMENTS * SEGMENT);
+	struct vs_frame *whole = next(&f), *rest = next(&f);
+	assert_int_equal(f.stream.sent, 2 * SEGMENTS);
+	arrive(&f, 2, whole);
+	assert_account(&f, 2 * SEGMENTS, SEGMENTS);
+	struct vs_frame *front = vs_gso_take_front(f.pool, rest, HEADERS + SEGMENT, LOAD_FRAME_PLAIN_MAX);
+	assert_non_null(front);
+	arrive(&f, 2, rest);
+	assert_account(&f, 2 * SEGMENTS, 2 * SEGMENTS - 1);
+	arrive(&f, 2, front);
+	assert_account(&f, 2 * SEGMENTS, 2 * SEGMENTS);
+	assert_int_equal(f.stream.receptions[0].reordered, 1);
+	assert_int_equal(f.totals.malformed, 0);
+	vs_frame_unref(whole);
+	vs_frame_unref(front);
+	vs_frame_unref(rest);
+	close_stream(&f);
 }
 
 static void test_destinations_are_the_receivers_own(void **state)
@@ -217,6 +243,7 @@ int main(void)
 		cmocka_unit_test(test_echo_is_accounted_at_the_sender),
 		cmocka_unit_test(test_elsewhere_and_alien),
 		cmocka_unit_test(test_super_frames_are_valid),
+		cmocka_unit_test(test_super_frames_count_as_their_segments),
 		cmocka_unit_test(test_destinations_are_the_receivers_own),
 		cmocka_unit_test(test_announcements),
 	};

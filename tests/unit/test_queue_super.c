@@ -1,5 +1,5 @@
-/* Super-frames in a link's queue: they leave whole or in pieces, as the line's rate is, and are dropped and marked as if
- * they were what they stand for. */
+/* Super-frames in a link's queue: they leave whole or in pieces, as the line's rate is, and are dropped and marked as
+ * if they were what they stand for. */
 #include "base/gso.h"
 #include "link/framing.h"
 #include "queue_fixture.h"

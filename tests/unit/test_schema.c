@@ -10,7 +10,7 @@
 
 #include "base/compiler.h"
 #include "link/congestion.h"
-#include "link/crypto.h"
+#include "link/params.h"
 #include "vswitchc/schema.h"
 #include "vswitchs/schema.h"
 
@@ -48,7 +48,8 @@ static void test_server_defaults(void **state)
 	assert_int_equal(c.log.max_days, 3);
 	assert_int_equal(c.port_defaults.max_clients, 1);
 	assert_int_equal(c.port_defaults.lanes, 64);
-	assert_int_equal(c.port_defaults.cipher, 0);
+	assert_int_equal(c.port_defaults.cipher, VS_CIPHER_CHOICE_AUTO);
+	assert_int_equal(c.weakest_cipher, VS_PROTECTION_NONE);
 	assert_int_equal(c.port_defaults.congestion, VS_CONGESTION_BBR);
 	assert_true(c.port_defaults.keepalive_usec == VS_SEC);
 	assert_true(c.port_defaults.max_age_usec == VS_SEC);
@@ -131,6 +132,7 @@ static void test_port_diff(void **state)
 		{ "isolate = yes", UINT64_C(1) << VS_PORT_ISOLATE, true },
 		{ "preshared_key = " KEY_B, UINT64_C(1) << VS_PORT_PRESHARED_KEY, false },
 		{ "cipher = aes-256-gcm", UINT64_C(1) << VS_PORT_CIPHER, false },
+		{ "cipher = none", UINT64_C(1) << VS_PORT_CIPHER, false },
 		{ "congestion = cubic", UINT64_C(1) << VS_PORT_CONGESTION, false },
 		{ "lanes = 1", UINT64_C(1) << VS_PORT_LANES, false },
 		{ "keepalive = 2s", UINT64_C(1) << VS_PORT_KEEPALIVE, false },
@@ -164,7 +166,7 @@ static void test_fixed_changes(void **state)
 		const char *text, *keys;
 	} rows[] = {
 		{ COMMON, "" },
-		{ COMMON "mac_aging = 10s\npublic_addr = x\nlog_level = debug\n", "" },
+		{ COMMON "mac_aging = 10s\npublic_addr = x\nlog_level = debug\nweakest_cipher = auth\n", "" },
 		{ COMMON "bind_port = 7001\n", "bind_port " },
 		{ COMMON "bind_addr = ::1\n", "bind_addr " },
 		{ COMMON "mac_entries = 100\nbind_port = 7001\nmac_aging = 10s\nuser = me\n",
@@ -198,7 +200,7 @@ static void test_adopt(void **state)
 	parse_server(&config, COMMON "[port a]\npublic_key = " KEY_A "\n");
 	for (int i = 0; i < 2; i++) {
 		parse_server(&fresh, COMMON "bind_port = 7001\nmac_aging = 10s\npublic_addr = x\nlog_level = debug\n"
-			     "[port]\nmtu = 1400\n[port b]\npublic_key = " KEY_B "\n[tap lan]\n");
+			     "weakest_cipher = auth\n[port]\nmtu = 1400\n[port b]\npublic_key = " KEY_B "\n[tap lan]\n");
 		assert_int_equal(vs_server_config_fixed_changes(&config, &fresh, keys), 1);
 		vs_server_config_adopt(&config, &fresh);
 		vs_server_config_fini(&fresh);
@@ -206,6 +208,7 @@ static void test_adopt(void **state)
 		assert_true(config.mac_aging_usec == 10 * VS_SEC);
 		assert_string_equal(config.public_addr.host, "x");
 		assert_int_equal(config.log.level, VS_LOG_DEBUG);
+		assert_int_equal(config.weakest_cipher, VS_PROTECTION_AUTH);
 		assert_int_equal(config.port_defaults.mtu, 1400);
 		assert_null(vs_server_config_port(&config, "a"));
 		assert_non_null(vs_server_config_port(&config, "b"));
@@ -278,6 +281,7 @@ static void test_client(void **state)
 	assert_string_equal(c.server_addr.item[2].host, "2001:db8::1");
 	assert_true(c.fwmark == UINT32_MAX);
 	assert_int_equal(c.local_port, 0);
+	assert_int_equal(c.weakest_cipher, VS_PROTECTION_ENCRYPTED);
 	assert_string_equal(c.bind_interface, "eth0");
 	assert_string_equal(c.control, "/run/vswitch/home.sock");
 	assert_string_equal(c.tap.device, "vswitch0");
