@@ -10,11 +10,10 @@
 
 #include "base/gso.h"
 #include "io/tap.h"
-#include "switch/eth.h"
 
-/* The largest frame that the kernel hands over, and one byte more by which a larger one is known: the limit of its
- * segmentation (gso_max_size) is an IP packet of 64 KiB for a TAP, and cannot be raised. */
-#define LARGE (65535 + VS_ETH_HEADER + 2 * 4 + 1)
+/* Room for the largest frame that the kernel hands over, and some by which a larger one would show: it cuts what is
+ * longer than the device's gso_max_size, which for a TAP is 64 KiB and cannot be raised. */
+#define LARGE (66 << 10)
 
 /* What is longer is not copied out of the buffer in which it has landed: there is no smaller one that would hold it. */
 #define COPY_MAX (32 << 10)

@@ -48,7 +48,8 @@ struct vs_udp_receiver *vs_udp_receiver_new(struct vs_carrier_stats *stats)
 	if (!r)
 		return NULL;
 	r->stats = stats;
-	r->buffers = mmap(NULL, VS_UDP_MESSAGES * MESSAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	r->buffers = mmap(NULL, VS_UDP_MESSAGES * MESSAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			  -1, 0);
 	if (r->buffers == MAP_FAILED) {
 		free(r);
 		return NULL;

@@ -21,9 +21,9 @@ enum pumped {
 	PUMPED_BLOCKED, /* the carrier takes no more now */
 };
 
-/* Writes what the link has to send, but no more in one turn than one message of the carrier takes, before TAPs and sockets
- * are read again: a busy link must not keep the frames of others waiting. Nor less: a message costs the kernel as much as
- * eighty more datagrams in it, so none should leave half full. */
+/* Writes what the link has to send, but no more in one turn than one message of the carrier takes, before TAPs and
+ * sockets are read again: a busy link must not keep the frames of others waiting. Nor less: a message costs the kernel
+ * as much as eighty more datagrams in it, so none should leave half full. */
 static enum pumped pump(struct vs_wport *port, uint64_t now)
 {
 	struct vs_worker *worker = port->worker;

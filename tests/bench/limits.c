@@ -1,8 +1,8 @@
 /* What the machine can do alone, on one core: the floor under the data path's cost (docs/performance.md).
  *
  * Prints one JSON object. `*_ns` is time for one unit: a datagram of 1400 bytes, a piece of 1400 bytes copied, a frame.
- * `*_mbps` is the same as megabits a second. null: this machine, or this user, cannot do it. A measurement is the median
- * of several short rounds, so the whole takes about four seconds.
+ * `*_mbps` is the same as megabits a second. null: this machine, or this user, cannot do it. A measurement is the
+ * median of several short rounds, so the whole takes about three seconds.
  *
  *      limits > limits.json
  *
@@ -119,7 +119,8 @@ static bool seal_batch(void *arg)
 	struct aead_bench *b = arg;
 	for (int i = 0; i < RING; i++) {
 		struct iovec part = { .iov_base = b->plain[i], .iov_len = PIECE };
-		if (b->crypto->aead_seal(b->aead, b->counter++, b->header, sizeof(b->header), &part, 1, b->sealed[i]) < 0)
+		if (b->crypto->aead_seal(b->aead, b->counter++, b->header, sizeof(b->header), &part, 1,
+					 b->sealed[i]) < 0)
 			return false;
 	}
 	return true;

@@ -52,6 +52,7 @@ struct load_lan {
 struct load_client {
 	struct load_lan *lan;
 	unsigned no;
+	void *user;   /* the owner's */
 	bool sending; /* the owner's: it is to be asked for more frames */
 	bool joined;
 	uint64_t dialled_usec, joined_usec;

@@ -10,13 +10,6 @@
 
 #define POOL_BYTES ((size_t)1 << 30)
 
-/* What a sender without a rate keeps in its link's queue: enough for several turns, too little for CoDel to mind. */
-#define AHEAD_FRAMES 128
-#define AHEAD_BYTES (256u << 10)
-
-/* A sender with a rate is woken so often at most, and then sends what is due. */
-#define TICK VS_MSEC
-
 #define LEARN_TIMEOUT (20 * VS_SEC)
 #define DRAIN_TIMEOUT (2 * VS_SEC)
 #define CLOSE_TIME (100 * VS_MSEC)
@@ -27,114 +20,6 @@ static void enter(struct load_run *run, enum load_phase phase);
 static uint64_t now_of(const struct load_run *run)
 {
 	return vs_loop_now(run->lan.loop);
-}
-
-static bool sends(const struct load_run *run)
-{
-	return run->n_streams > 0;
-}
-
-/* --- Sending ------------------------------------------------------------------------------------------------------ */
-
-static bool send_next(struct load_run *run, struct load_sender *sender)
-{
-	struct load_stream *stream = &sender->streams[sender->next];
-	struct vs_frame *frame = load_stream_next(stream, run->lan.pool, vs_clock_usec());
-	if (!frame)
-		return false;
-	sender->next = (sender->next + 1) % run->options.flows;
-	sender->sent++;
-	load_client_send(sender->client, frame);
-	return true;
-}
-
-static bool announce_next(struct load_run *run, struct load_sender *sender)
-{
-	struct vs_frame *frame =
-		load_announcement(run->lan.pool, sender->client->no, sender->announced, sender->peer);
-	if (!frame)
-		return false;
-	sender->announced++;
-	load_client_send(sender->client, frame);
-	return true;
-}
-
-static struct load_sender *sender_of(struct load_run *run, const struct load_client *client)
-{
-	for (unsigned i = 0; i < run->n_announcers; i++)
-		if (run->senders[i].client == client)
-			return &run->senders[i];
-	return NULL;
-}
-
-static void on_refill(void *arg, struct load_client *client)
-{
-	struct load_run *run = arg;
-	struct load_sender *sender = sender_of(run, client);
-	struct vs_link_stats stats;
-	vs_link_stats(client->link, now_of(run), &stats);
-	uint32_t frames = stats.queue.frames, bytes = stats.queue.bytes;
-	while (frames < AHEAD_FRAMES && bytes < AHEAD_BYTES) {
-		if (run->phase == LOAD_LEARNING) {
-			if (sender->announced == sender->to_announce || !announce_next(run, sender))
-				break;
-			bytes += LOAD_FRAME_MIN;
-		} else {
-			if (!send_next(run, sender))
-				break;
-			bytes += run->options.size;
-		}
-		frames++;
-	}
-}
-
-static void on_send_timer(void *arg, uint64_t now)
-{
-	struct load_run *run = arg;
-	uint64_t due = (now - run->rate_from_usec) * run->options.rate / VS_SEC;
-	for (unsigned i = 0; i < run->n_senders; i++)
-		while (run->senders[i].sent < due && send_next(run, &run->senders[i]))
-			;
-	uint64_t next = run->rate_from_usec + (due + 1) * VS_SEC / run->options.rate;
-	vs_timer_set(&run->send_timer, VS_MAX(next, now + TICK));
-}
-
-static void start_sending(struct load_run *run)
-{
-	run->rate_from_usec = now_of(run);
-	if (run->options.rate) {
-		on_send_timer(run, run->rate_from_usec);
-		return;
-	}
-	for (unsigned i = 0; i < run->n_senders; i++) {
-		run->senders[i].client->sending = true;
-		load_client_touch(run->senders[i].client);
-	}
-}
-
-static void stop_sending(struct load_run *run)
-{
-	vs_timer_cancel(&run->send_timer);
-	for (unsigned i = 0; i < run->n_announcers; i++)
-		run->senders[i].client->sending = false;
-}
-
-static void start_announcing(struct load_run *run)
-{
-	for (unsigned i = 0; i < run->n_announcers; i++) {
-		run->senders[i].client->sending = true;
-		load_client_touch(run->senders[i].client);
-	}
-}
-
-static void on_arrived(void *arg, struct load_client *client, const struct vs_frame *frame)
-{
-	struct load_run *run = arg;
-	if (!load_arrived(run->streams, run->n_streams, client->no, frame, vs_clock_usec(), &run->totals))
-		return;
-	struct vs_frame *answer = load_answer(run->streams, frame, run->lan.pool);
-	if (answer)
-		load_client_send(client, answer);
 }
 
 /* --- Joining ------------------------------------------------------------------------------------------------------ */
@@ -191,20 +76,12 @@ static void watch(struct load_run *run, struct load_watch *out)
 	}
 }
 
-static uint64_t frames_sent(const struct load_run *run)
-{
-	uint64_t sent = 0;
-	for (unsigned i = 0; i < run->n_streams; i++)
-		sent += run->streams[i].sent;
-	return sent;
-}
-
 static void begin_span(struct load_run *run, struct load_span *span)
 {
 	span->usec = vs_clock_usec();
 	span->frames = run->totals.frames;
 	span->bytes = run->totals.bytes;
-	span->sent = frames_sent(run);
+	span->sent = load_traffic_sent(run);
 	watch(run, &span->before);
 }
 
@@ -213,7 +90,7 @@ static void end_span(struct load_run *run, struct load_span *span)
 	span->usec = vs_clock_usec() - span->usec;
 	span->frames = run->totals.frames - span->frames;
 	span->bytes = run->totals.bytes - span->bytes;
-	span->sent = frames_sent(run) - span->sent;
+	span->sent = load_traffic_sent(run) - span->sent;
 	watch(run, &span->after);
 }
 
@@ -229,17 +106,17 @@ static void enter(struct load_run *run, enum load_phase phase)
 		on_join_timer(run, now);
 		break;
 	case LOAD_LEARNING:
-		start_announcing(run);
+		load_traffic_announce(run);
 		vs_timer_set(&run->phase_timer, now + POLL);
 		break;
 	case LOAD_IDLE:
-		stop_sending(run);
+		load_traffic_stop(run);
 		begin_span(run, &run->idle);
 		vs_timer_set(&run->phase_timer, now + run->options.idle_usec);
 		break;
 	case LOAD_WARMING:
 		vs_info("frames flow");
-		start_sending(run);
+		load_traffic_start(run);
 		vs_timer_set(&run->phase_timer, now + run->options.warm_usec);
 		break;
 	case LOAD_MEASURING:
@@ -249,28 +126,16 @@ static void enter(struct load_run *run, enum load_phase phase)
 		break;
 	case LOAD_DRAINING:
 		end_span(run, &run->measured);
-		stop_sending(run);
+		load_traffic_stop(run);
 		vs_timer_set(&run->phase_timer, now + POLL);
 		break;
 	case LOAD_CLOSING:
-		stop_sending(run);
+		load_traffic_stop(run);
 		for (unsigned i = 0; i < run->options.clients; i++)
 			load_client_close(run->clients[i]);
 		vs_timer_set(&run->phase_timer, now + CLOSE_TIME);
 		break;
 	}
-}
-
-/* Whether all that was sent has arrived. */
-static bool is_drained(const struct load_run *run)
-{
-	for (unsigned i = 0; i < run->n_streams; i++) {
-		uint64_t expected, unique;
-		load_stream_balance(&run->streams[i], &expected, &unique);
-		if (unique < expected)
-			return false;
-	}
-	return true;
 }
 
 static void poll_learning(struct load_run *run, uint64_t now)
@@ -288,7 +153,7 @@ static void poll_learning(struct load_run *run, uint64_t now)
 
 static void poll_draining(struct load_run *run, uint64_t now)
 {
-	if (is_drained(run) || now - run->phase_usec >= DRAIN_TIMEOUT)
+	if (load_traffic_has_arrived(run) || now - run->phase_usec >= DRAIN_TIMEOUT)
 		enter(run, LOAD_CLOSING);
 	else
 		vs_timer_set(&run->phase_timer, now + POLL);
@@ -308,7 +173,7 @@ static void on_phase_timer(void *arg, uint64_t now)
 		break;
 	case LOAD_IDLE:
 		end_span(run, &run->idle);
-		enter(run, sends(run) ? LOAD_WARMING : LOAD_CLOSING);
+		enter(run, run->n_streams ? LOAD_WARMING : LOAD_CLOSING);
 		break;
 	case LOAD_WARMING:
 		enter(run, LOAD_MEASURING);
@@ -385,52 +250,6 @@ static int open_clients(struct load_run *run, const struct load_keys *keys)
 	return 0;
 }
 
-static struct load_sender *add_announcer(struct load_run *run, unsigned client, unsigned macs, uint32_t peer)
-{
-	struct load_sender *sender = &run->senders[run->n_announcers++];
-	*sender = (struct load_sender){ .client = run->clients[client], .to_announce = macs, .peer = peer };
-	run->announcements += macs;
-	return sender;
-}
-
-static int open_sender(struct load_run *run, unsigned from, uint32_t to)
-{
-	const struct load_options *options = &run->options;
-	struct load_sender *sender = add_announcer(run, from, to == LOAD_TO_ALL ? 0 : 1, to);
-	sender->streams = &run->streams[run->n_streams];
-	run->n_senders++;
-	for (unsigned i = 0; i < options->flows; i++) {
-		struct load_stream *stream = &sender->streams[i];
-		*stream = (struct load_stream){
-			.from = from, .to = to, .id = (uint16_t)run->n_streams, .size = options->size,
-			.macs = VS_MIN(options->drawn, options->macs), .echo = options->echo,
-		};
-		int err = load_stream_init(stream, options->clients);
-		if (err < 0)
-			return err;
-		run->n_streams++;
-	}
-	return 0;
-}
-
-static int open_senders(struct load_run *run)
-{
-	const struct load_options *options = &run->options;
-	unsigned senders = options->broadcast ? 1 : options->pairs;
-	int err = 0;
-	run->streams = calloc((size_t)senders * options->flows + 1, sizeof(*run->streams));
-	run->senders = calloc((size_t)senders * 2 + 1, sizeof(*run->senders));
-	if (!run->streams || !run->senders)
-		return -ENOMEM;
-	if (options->broadcast)
-		return open_sender(run, 0, LOAD_TO_ALL);
-	for (unsigned i = 0; i < senders && err == 0; i++)
-		err = open_sender(run, 2 * i, 2 * i + 1);
-	for (unsigned i = 0; i < senders && err == 0; i++)
-		add_announcer(run, 2 * i + 1, options->macs, 2 * i);
-	return err;
-}
-
 static int open_events(struct load_run *run)
 {
 	static const int numbers[] = { SIGINT, SIGTERM, SIGUSR1 };
@@ -441,7 +260,7 @@ static int open_events(struct load_run *run)
 	if (err == 0)
 		err = vs_timer_init(&run->join_timer, run->lan.loop, on_join_timer, run);
 	if (err == 0)
-		err = vs_timer_init(&run->send_timer, run->lan.loop, on_send_timer, run);
+		err = vs_timer_init(&run->send_timer, run->lan.loop, load_traffic_due, run);
 	return err;
 }
 
@@ -454,10 +273,10 @@ static int open_lan(struct load_run *run, const struct load_keys *keys)
 	load_lan_init(lan);
 	lan->server = run->options.server;
 	memcpy(lan->server_key, keys->server, VS_KEY_SIZE);
-	lan->arrived = on_arrived;
+	lan->arrived = load_traffic_arrived;
 	lan->joined = on_joined;
 	lan->lost = on_lost;
-	lan->refill = on_refill;
+	lan->refill = load_traffic_refill;
 	lan->arg = run;
 	lan->pool = vs_pool_new(POOL_BYTES);
 	/* Signals first: the other thread is to block them, too. */
@@ -476,7 +295,7 @@ static int open_all(struct load_run *run, const struct load_keys *keys)
 	if (err == 0)
 		err = open_clients(run, keys);
 	if (err == 0)
-		err = open_senders(run);
+		err = load_traffic_open(run);
 	return err;
 }
 
@@ -487,8 +306,7 @@ static void close_all(struct load_run *run)
 	vs_offload_free(run->lan.offload);
 	for (unsigned i = 0; run->clients && i < run->options.clients; i++)
 		load_client_free(run->clients[i]);
-	for (unsigned i = 0; i < run->n_streams; i++)
-		load_stream_fini(&run->streams[i]);
+	load_traffic_close(run);
 	if (run->send_timer.loop)
 		vs_timer_fini(&run->send_timer);
 	if (run->join_timer.loop)
@@ -500,8 +318,6 @@ static void close_all(struct load_run *run)
 	vs_pool_free(run->lan.pool);
 	vs_loop_free(run->lan.loop);
 	free(run->clients);
-	free(run->streams);
-	free(run->senders);
 }
 
 int load_run(const struct load_options *options, const struct load_keys *keys)

@@ -9,8 +9,8 @@
  *   DRAINING   what is on its way arrives
  *   CLOSING    the clients say goodbye
  *
- * Each phase is bounded in time. SIGTERM or SIGINT ends the measurement at once, but not without a report; SIGUSR1 makes
- * it begin anew. The processor time of a watched process is taken over IDLE and over MEASURING. */
+ * Each phase is bounded in time. SIGTERM or SIGINT ends the measurement at once, but not without a report; SIGUSR1
+ * makes it begin anew. The processor time of a watched process is taken over IDLE and over MEASURING. */
 #ifndef VS_TEST_BENCH_LOAD_RUN_H
 #define VS_TEST_BENCH_LOAD_RUN_H
 
@@ -83,7 +83,8 @@ struct load_run {
 	unsigned n_streams;
 	struct load_sender *senders; /* first those that send, then those that only announce themselves */
 	unsigned n_senders, n_announcers;
-	uint64_t announcements;
+	unsigned next_announcer;           /* that is not done; they announce themselves one after the other */
+	uint64_t announcements, announced; /* in all; so far */
 	struct load_totals totals;
 	uint64_t rate_from_usec, phase_usec;
 	struct load_span idle, measured;
@@ -92,6 +93,21 @@ struct load_run {
 /* Runs from beginning to end and prints the report, one JSON object, to standard output. 0, or -errno after saying what
  * has failed; -ETIMEDOUT: not all clients could join, which the report says as well. */
 int load_run(const struct load_options *options, const struct load_keys *keys) VS_MUST_CHECK;
+
+/* load_traffic.c: the streams and who sends them; 0 or -ENOMEM. */
+int load_traffic_open(struct load_run *run) VS_MUST_CHECK;
+void load_traffic_close(struct load_run *run);
+/* Has the next MAC addresses announced; again whenever some have been learned. */
+void load_traffic_announce(struct load_run *run);
+void load_traffic_start(struct load_run *run);
+void load_traffic_stop(struct load_run *run);
+/* Callbacks (arg: the run): of the LAN, and of the timer by which senders with a rate send. */
+void load_traffic_refill(void *arg, struct load_client *client);
+void load_traffic_arrived(void *arg, struct load_client *client, const struct vs_frame *frame);
+void load_traffic_due(void *arg, uint64_t now);
+/* Frames that all streams have sent, and whether all have arrived. */
+uint64_t load_traffic_sent(const struct load_run *run);
+bool load_traffic_has_arrived(const struct load_run *run);
 
 /* load_report.c */
 void load_report(const struct load_run *run);

@@ -22,7 +22,8 @@
 #define ANSWER 0x8000
 #define ANNOUNCEMENT 0x7fff
 
-_Static_assert(PAYLOAD_AT == UDP_AT + 8 && PAYLOAD_AT + PAYLOAD == LOAD_FRAME_MIN, "the smallest frame holds the whole account");
+_Static_assert(PAYLOAD_AT == UDP_AT + 8, "the payload follows the UDP header");
+_Static_assert(PAYLOAD_AT + PAYLOAD == LOAD_FRAME_MIN, "the smallest frame holds the whole account");
 _Static_assert(LOAD_STREAMS_MAX < ANNOUNCEMENT && PORT_BASE + LOAD_STREAMS_MAX < 65536, "each stream has a port");
 
 /* Locally administered, unicast: 02, the client, the number. */
@@ -173,7 +174,7 @@ static struct load_reception *reception_of(struct load_stream *stream, uint32_t 
 	return NULL;
 }
 
-/* The stream of which this frame, or this piece of a super-frame, is. NULL: it is none of ours, or not as it was sent. */
+/* The stream of a frame, or of a piece of a super-frame. NULL: it is none of ours, or not as it was sent. */
 static struct load_stream *stream_of(struct load_stream *streams, unsigned n, const struct vs_frame *frame, uint16_t id)
 {
 	const uint8_t *bytes = vs_frame_cbytes(frame);

@@ -37,7 +37,7 @@ struct load_reception {
 struct load_stream {
 	uint32_t from, to; /* clients; to may be LOAD_TO_ALL */
 	uint16_t id;
-	uint32_t size; /* of a frame, or super-frame; init() makes it a little less where the last segment would be too short */
+	uint32_t size; /* of a frame; init() makes that of a super-frame less if its last segment were too short */
 	uint32_t macs; /* of the receiver's addresses, the first so many are drawn from */
 	bool echo;     /* the receiver sends each frame back, and the sender keeps the account */
 	uint64_t sent; /* frames; of a super-frame, its segments */

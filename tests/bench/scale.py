@@ -34,7 +34,7 @@ class ScaleError(Exception):
     """A point cannot be measured; the text says why."""
 
 
-# --- The programs -------------------------------------------------------------------------------------------------------
+# --- The programs -----------------------------------------------------------------------------------------------------
 
 
 class Server:
@@ -48,7 +48,8 @@ class Server:
         self.clients, self.ini, self.process, self.running = clients, [*ini, *arguments.ini], None, []
 
     def __enter__(self):
-        subprocess.run([self.loadgen, "init", str(self.directory), "-n", str(self.clients), "-P", str(PORT)], check=True)
+        subprocess.run([self.loadgen, "init", str(self.directory), "-n", str(self.clients), "-P", str(PORT)],
+                       check=True)
         path = self.directory / "vswitchs.ini"
         path.write_text(path.read_text().replace("[common]\n", "\n".join(["[common]", *self.ini, ""]), 1))
         with open(self.directory / "server.log", "w", encoding="utf-8") as log:
@@ -109,7 +110,7 @@ class Server:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-# --- Figures of one run -------------------------------------------------------------------------------------------------
+# --- Figures of one run -----------------------------------------------------------------------------------------------
 
 
 def cost(report):
@@ -132,12 +133,14 @@ def measure_idle_links(arguments, links, size):
 
 def measure_broadcast(arguments, ports, size):
     with Server(arguments, ports + 1) as server:
-        return cost(server.load("-b", "-r", BROADCASTS, "-l", size, "-i", "2s", "-w", "1s", "-t", f"{arguments.seconds}s"))
+        return cost(server.load("-b", "-r", BROADCASTS, "-l", size, "-i", "2s", "-w", "1s",
+                                "-t", f"{arguments.seconds}s"))
 
 
 def measure_macs(arguments, macs, drawn):
     with Server(arguments, 2, [f"mac_entries = {macs + 1024}"]) as server:
-        return cost(server.load("-r", RATE, "-l", 60, "-m", macs, "-d", drawn, "-i", "1s", "-t", f"{arguments.seconds}s"))
+        return cost(server.load("-r", RATE, "-l", 60, "-m", macs, "-d", drawn, "-i", "1s",
+                                "-t", f"{arguments.seconds}s"))
 
 
 def measure_flows(arguments, flows, size):
@@ -171,7 +174,7 @@ def wait_for_line(process, words):
 
 
 def measure_storm(arguments, clients, _):
-    """A pair that pings while others join at once. Those are reckoned to be elsewhere, so they get the processor last."""
+    """A pair that pings while others join at once, who are reckoned to be elsewhere and so get the processor last."""
     with Server(arguments, clients + 2) as server:
         split_keys(server, 2)
         pair = server.start("-e", "-r", 1000, "-l", 98, "-t", "30s", keys="first.keys")
@@ -193,7 +196,7 @@ def measure_storm(arguments, clients, _):
                for when, report in (("quiet", quiet), ("storm", during)) for point in ("p50", "p99", "max")}}
 
 
-# --- What is measured ---------------------------------------------------------------------------------------------------
+# --- What is measured -------------------------------------------------------------------------------------------------
 
 
 class Curve:
@@ -254,7 +257,7 @@ def charts(curves):
     return made
 
 
-# --- Report -------------------------------------------------------------------------------------------------------------
+# --- Report -----------------------------------------------------------------------------------------------------------
 
 
 def machine():
@@ -302,9 +305,12 @@ def parse_arguments():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=3, help="of each measurement")
     parser.add_argument("--only", help=f"groups, with commas: {', '.join([*GROUPS, 'storm'])} (default: all)")
-    parser.add_argument("--ini", action="append", default=[], help="a line for [common] of the server's file; may repeat")
-    parser.add_argument("--json", type=pathlib.Path, help="where the figures go (default: scale.json in the build directory)")
-    parser.add_argument("--svg", type=pathlib.Path, help="where the charts go (default: scale.svg in the build directory)")
+    parser.add_argument("--ini", action="append", default=[],
+                        help="a line for [common] of the server's file; may repeat")
+    parser.add_argument("--json", type=pathlib.Path,
+                        help="where the figures go (default: scale.json in the build directory)")
+    parser.add_argument("--svg", type=pathlib.Path,
+                        help="where the charts go (default: scale.svg in the build directory)")
     parser.add_argument("--docs", action="store_true", help="write docs/scale.json and docs/scale.svg instead")
     parser.add_argument("--command", default="tests/bench/scale.py", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -325,7 +331,8 @@ def main():
     print(table(curves))
     directory = ROOT / "docs" if arguments.docs else pathlib.Path(arguments.build)
     report = figures(curves, arguments)
-    note = f"{report['date']}, {report['machine']['cpu']}, {report['machine']['cores']} cores, medians of {arguments.rounds}"
+    note = (f"{report['date']}, {report['machine']['cpu']}, {report['machine']['cores']} cores, "
+            f"medians of {arguments.rounds} rounds")
     (arguments.json or directory / "scale.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     if charts(curves):
         (arguments.svg or directory / "scale.svg").write_text(svg.page("vswitchs at scale", charts(curves), note=note),

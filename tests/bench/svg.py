@@ -65,8 +65,8 @@ def _marker(index, x, y):
 
 
 class LineChart:
-    """Lines through points. `series`: [(name, [(x, y), ...]), ...], SERIES at most. With log_x the x axis is logarithmic
-    and an x of 0 stands left of it. The y axis starts at 0, so that a line that looks flat is flat."""
+    """Lines through points. `series`: [(name, [(x, y), ...]), ...], SERIES at most. With log_x the x axis is
+    logarithmic and an x of 0 stands left of it. The y axis starts at 0, so that a line that looks flat is flat."""
     LEFT, RIGHT, TOP, BOTTOM = 62, 20, 54, 44
     LEGEND_LINE = 18
 

@@ -18,8 +18,8 @@
 #
 # Environment: VS_BUILD, the build directory (default: build/ of this tree); VS_SLOW, a factor for all time limits
 # (sanitizers); VS_WORKERS, the number of the server's workers (default: the program's own). A test passes with exit
-# status 0, fails with 1, and is skipped with 77 and a reason. No test is decided by how fast the machine is: limits only
-# bound the waiting. The one exception says so in its header.
+# status 0, fails with 1, and is skipped with 77 and a reason. No test is decided by how fast the machine is: limits
+# only bound the waiting. The one exception says so in its header.
 
 set -euo pipefail
 shopt -s inherit_errexit

@@ -33,7 +33,7 @@ reports() {
 
 # arrived NAME: all of something arrived, and nothing that should not have.
 arrived() {
-	reports "$1" '.account | .expected > 0 and .arrived == .expected and .lost == 0 and .duplicates == 0 and .malformed == 0'
+	reports "$1" '.account | .expected > 0 and .arrived == .expected and .duplicates == 0 and .malformed == 0'
 }
 
 listening() {

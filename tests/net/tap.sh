@@ -80,7 +80,7 @@ check_not "... and is made anew" test "$(device_number)" = "$number"
 set_tap "$address" "mtu = 1400"
 reload_server >"$RUN/reload.out"
 check "a slow down script is told of" grep -qx "waiting for a script to end: lan" "$RUN/reload.out"
-check "... while it runs" test -e "$RUN/slow-runs"
+wait_for "... while it runs" 5 test -e "$RUN/slow-runs"
 check "... and not waited for" port_is lan waiting
 check "... so that the switch goes on" can_ping pc1 "$(lan_ip pc2)"
 check "another reload waits, too" reload_says "waiting for a script to end: lan"

@@ -72,8 +72,8 @@ check "... and members are spread over all of them" ports_say \
 all_reach_all "four workers"
 check "no ping is lost between workers" ping_all pc1 "$(lan_ip pc4)" 100
 
-# Each station answers the first of these pings once, the one that asks among them. (ping does not wait for all answers to
-# the last.)
+# Each station answers the first of these pings once, the one that asks among them. (ping does not wait for all answers
+# to the last.)
 for pc in "${MEMBERS[@]}" server; do
 	set_sysctl "$pc" net/ipv4/icmp_echo_ignore_broadcasts 0
 done
@@ -124,10 +124,11 @@ check "... both get through" report_says '.end.sum_received.bytes > 1e6'
 
 # With -R it is the receiver that reports. What is lost says how fast this machine is; the order is what counts.
 check "UDP between two pairs, four flows each" both_pairs -u -b 4M -l 1000 -P 4 -t 3 -R
-check "... some $(jq .end.sum.packets "$RUN/first.json") datagrams each, $(jq .end.sum.lost_packets "$RUN/first.json") lost" \
-	report_says '.end.sum.packets > 1000'
+check "... datagrams, and lost ones: $(jq -c '.end.sum | [.packets, .lost_packets]' "$RUN/first.json")" report_says \
+	'.end.sum.packets > 1000'
 check "... not one out of order" report_says '[.end.streams[].udp.out_of_order] | length == 4 and add == 0'
-check "all workers have moved datagrams" status_says '.workers | all(.carrier.rx_datagrams > 100 and .carrier.tx_datagrams > 100)'
+check "all workers have moved datagrams" status_says \
+	'.workers | all(.carrier.rx_datagrams > 100 and .carrier.tx_datagrams > 100)'
 check "... and none was too slow for the others" status_says '.drops.ring_full // 0 == 0'
 
 # --- Killed, and back with another number ---
