@@ -1,17 +1,17 @@
 /* The data path of a server: one bridge, and workers (io/worker.h) on threads of their own that forward through it.
  *
- * One thread decides: it owns the datapath, reads configuration, answers handshakes, tells the status. It adds ports and
- * sets up sessions by calls that the port's worker carries out between two of its turns (io/mailbox.h); it waits for
- * them, the workers never wait for it. What happens to a port comes back to its loop as an event.
+ * One thread decides: it owns the datapath, reads configuration, answers handshakes, tells the status. It adds ports
+ * and sets up sessions by calls that the port's worker carries out between two of its turns (io/mailbox.h); it waits
+ * for them, the workers never wait for it. What happens to a port comes back to its loop as an event.
  *
  * How it works
  *
- * Each link and TAP belongs to one worker, which alone touches it. The workers' UDP sockets share one address; the kernel
- * steers each datagram to the worker that its receiver index names, wherever it comes from (io/udp_socket.h). A frame
- * that leaves by a port of another worker goes there by reference, in a bounded ring for each pair of workers, and the
- * other is woken once a turn for as many as there are; what finds its ring full is dropped and counted. One flow always
- * takes the same way, ring included, so its frames stay in order. The buffer goes back to its owner's pool by itself
- * (base/frame.h).
+ * Each link and TAP belongs to one worker, which alone touches it. The workers' UDP sockets share one address; the
+ * kernel steers each datagram to the worker that its receiver index names, wherever it comes from (io/udp_socket.h). A
+ * frame that leaves by a port of another worker goes there by reference, in a bounded ring for each pair of workers,
+ * and the other is woken once a turn for as many as there are; what finds its ring full is dropped and counted. One
+ * flow always takes the same way, ring included, so its frames stay in order. The buffer goes back to its owner's pool
+ * by itself (base/frame.h).
  *
  * Handshake datagrams go to the deciding thread through a ring, too, and its answers back: a flood of them fills that
  * ring, and nothing else. What is taken out of the bridge is freed when every worker has been between two turns. */
@@ -75,13 +75,13 @@ struct vs_bridge *vs_datapath_bridge(const struct vs_datapath *path);
 int vs_datapath_add_tap(struct vs_datapath *path, int fd, uint32_t mtu, const struct vs_port_config *config, void *user,
 			struct vs_dport **out) VS_MUST_CHECK;
 
-/* Adds a link to the worker that has the fewest ports; its port of the bridge is up from the first VS_LINK_UP on. Errors
- * as above. */
+/* Adds a link to the worker that has the fewest ports; its port of the bridge is up from the first VS_LINK_UP on.
+ * Errors as above. */
 int vs_datapath_add_link(struct vs_datapath *path, const struct vs_link_config *link,
 			 const struct vs_port_config *config, void *user, struct vs_dport **out) VS_MUST_CHECK;
 
-/* Removes the port; a link that has a session tells the peer why (enum vs_close_reason; 0: says nothing). No event comes
- * after it. NULL is accepted. */
+/* Removes the port; a link that has a session tells the peer why (enum vs_close_reason; 0: says nothing). No event
+ * comes after it. NULL is accepted. */
 void vs_dport_remove(struct vs_dport *port, uint8_t reason);
 
 /* As vs_bridge_port_configure(). */

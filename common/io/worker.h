@@ -54,7 +54,8 @@ struct vs_worker *vs_worker_new(struct vs_loop *loop, const struct vs_worker_con
 /* The calling thread is the worker's from now on; until then it was that of whoever made it. */
 void vs_worker_adopt(struct vs_worker *worker);
 
-/* Removes all ports, and frees the worker and its carrier. No other worker holds a frame of its pool. NULL is accepted. */
+/* Removes all ports, and frees the worker and its carrier. No other worker holds a frame of its pool. NULL is
+ * accepted. */
 void vs_worker_free(struct vs_worker *worker);
 
 /* Opens the UDP carrier over bound sockets (io/carrier_udp.h), in place of the one before. Links stay as they are.

@@ -10,6 +10,7 @@
 
 #define POOL_BYTES ((size_t)1 << 30)
 
+#define INTRODUCTION (200 * VS_MSEC)
 #define LEARN_TIMEOUT (20 * VS_SEC)
 #define DRAIN_TIMEOUT (2 * VS_SEC)
 #define CLOSE_TIME (100 * VS_MSEC)
@@ -106,8 +107,8 @@ static void enter(struct load_run *run, enum load_phase phase)
 		on_join_timer(run, now);
 		break;
 	case LOAD_LEARNING:
-		load_traffic_announce(run);
-		vs_timer_set(&run->phase_timer, now + POLL);
+		load_traffic_introduce(run);
+		vs_timer_set(&run->phase_timer, now + INTRODUCTION);
 		break;
 	case LOAD_IDLE:
 		load_traffic_stop(run);
@@ -147,6 +148,7 @@ static void poll_learning(struct load_run *run, uint64_t now)
 			 (unsigned long long)run->announcements, (unsigned long long)run->totals.announced);
 		fail(run, -ETIMEDOUT);
 	} else {
+		load_traffic_announce(run);
 		vs_timer_set(&run->phase_timer, now + POLL);
 	}
 }

@@ -97,6 +97,9 @@ int load_run(const struct load_options *options, const struct load_keys *keys) V
 /* load_traffic.c: the streams and who sends them; 0 or -ENOMEM. */
 int load_traffic_open(struct load_run *run) VS_MUST_CHECK;
 void load_traffic_close(struct load_run *run);
+/* Has each sender and receiver send a frame to itself, which the switch learns from but has nowhere to forward to: what
+ * is announced to them afterwards is not flooded. */
+void load_traffic_introduce(struct load_run *run);
 /* Has the next MAC addresses announced; again whenever some have been learned. */
 void load_traffic_announce(struct load_run *run);
 void load_traffic_start(struct load_run *run);

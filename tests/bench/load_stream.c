@@ -207,7 +207,9 @@ bool load_arrived(struct load_stream *streams, unsigned n, uint32_t client, cons
 {
 	uint16_t id = frame->len >= LOAD_FRAME_MIN ? vs_get_be16(vs_frame_cbytes(frame) + PAYLOAD_AT) : UINT16_MAX;
 	if (id == ANNOUNCEMENT) {
-		totals->announced++;
+		struct vs_mac mine = load_mac(client, 0);
+		/* The first one to a client that has not been heard yet is flooded. */
+		totals->announced += memcmp(vs_frame_cbytes(frame), &mine, sizeof(mine)) == 0;
 		return false;
 	}
 	struct load_stream *stream = stream_of(streams, n, frame, id);

@@ -96,6 +96,16 @@ void load_traffic_stop(struct load_run *run)
 		run->senders[i].client->sending = false;
 }
 
+void load_traffic_introduce(struct load_run *run)
+{
+	for (unsigned i = 0; i < run->n_announcers; i++) {
+		struct load_client *client = run->senders[i].client;
+		struct vs_frame *frame = load_announcement(run->lan.pool, client->no, 0, client->no);
+		if (frame)
+			load_client_send(client, frame);
+	}
+}
+
 void load_traffic_announce(struct load_run *run)
 {
 	while (run->next_announcer < run->n_announcers) {

@@ -66,6 +66,8 @@ STAGES = ("TAP read: the rest", "TAP read: copy", "TAP: super-frames, checksums"
           "AEAD: seal or open", "carrier", "UDP send: the rest", "UDP send: copy", "TAP write: the rest",
           "TAP write: copy", "worker, loop", "other code", "waiting, timers, waking other workers",
           "page faults", "interrupts, the scheduler", "inner TCP/IP of this host", "underlay: veth, bridge, the peer's queue")
+THE_MACHINES_OWN = STAGES[-2:]
+SUPER_FRAME_DATAGRAMS = 46  # that a super-frame of 64 KiB fills
 SYSTEM_CALLS = ("read", "readv", "write", "writev", "recvmmsg", "recvmsg", "sendmmsg", "sendmsg", "epoll_wait", "epoll_ctl",
                 "timerfd_settime", "futex", "brk", "mmap", "munmap", "madvise")
 
@@ -204,6 +206,27 @@ def print_table(title, rows, cell):
     print()
 
 
+def floor_rows(limits):
+    """What no code of ours can go under: the same work, each kind of it alone."""
+    read, write = (limits[f"tap_super_{way}_ns"] / SUPER_FRAME_DATAGRAMS for way in ("read", "write"))
+    seal, opened = (limits[f"aead_aes_256_gcm_{way}_ns"] for way in ("seal", "open"))
+    send, receive, copy = limits["udp_send_ns"], limits["udp_receive_ns"], limits["copy_ns"]
+    return {
+        "AEAD alone": {"c1": seal, "hub": opened + seal, "c2": opened},
+        "system calls alone, their copies included": {"c1": read + send, "hub": receive + send, "c2": receive + write},
+        "other copies": {"c1": copy, "hub": 2 * copy, "c2": copy},
+    }
+
+
+def print_floor(times, limits):
+    rows = floor_rows(limits)
+    rows["floor"] = {name: sum(row[name] for row in rows.values()) for name in PROGRAMS}
+    rows["measured, without the machine's own"] = {
+        name: times[name]["sum"] - sum(times[name].get(stage, 0) for stage in THE_MACHINES_OWN) for name in PROGRAMS}
+    print("CPU nanoseconds for one datagram, at best:\n")
+    print_table("", rows, lambda name, row: f"{rows[row][name]:.0f}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default="build", help="build directory of vswitch")
@@ -219,6 +242,9 @@ def main():
     for found in times.values():
         found["sum"] = sum(found.values())
     print_table("stage", (*STAGES, "sum"), lambda name, stage: f"{times[name].get(stage, 0):.0f}")
+    limits = measure.find_limits(arguments.build)
+    if limits and not arguments.small:
+        print_floor(times, measure.measure_limits(limits))
     print(f"System calls for a thousand {unit}s:\n")
     print_table("system call", SYSTEM_CALLS, lambda name, call: f"{calls[name].get(call, 0):.1f}")
 

@@ -1,5 +1,6 @@
-/* A datapath with PCs around it, for tests: each PC is one end of a socket pair whose other end the datapath takes for a
- * TAP device, one frame a read. The deciding loop runs in the test's thread, the PCs' traffic in threads of their own. */
+/* A datapath with PCs around it, for tests: each PC is one end of a socket pair whose other end the datapath takes for
+ * a TAP device, one frame a read. The deciding loop runs in the test's thread, the PCs' traffic in threads of their
+ * own. */
 #ifndef VS_TESTS_DATAPATH_LAN_H
 #define VS_TESTS_DATAPATH_LAN_H
 
@@ -80,7 +81,8 @@ struct talker {
 
 #define BURST 8u /* frames to each in a round */
 
-/* Has PCs 0 ... pcs - 1 talk to each other, turns the deciding loop until all have ended, and checks that all heard all. */
+/* Has PCs 0 ... pcs - 1 talk to each other, turns the deciding loop until all have ended, and checks that each has
+ * heard all of it, in order and once. */
 void lan_talk(struct lan *lan, unsigned pcs, bool broadcast, unsigned rounds);
 
 #endif

@@ -168,7 +168,8 @@ static void connect_member(struct lan *lan, struct member *m, unsigned number, c
 	struct vs_wport *port = open_member(m, server, fds[0]);
 	*pc = (struct pc){ .number = number, .fd = fds[1], .port = add_link(lan, number, &theirs) };
 	assert_int_equal(vs_worker_take_index(m->worker, port, &ours), 0);
-	struct vs_session_keys at_server = session_keys(false, theirs, ours), here = session_keys(true, ours, theirs);
+	struct vs_session_keys at_server = session_keys(false, theirs, ours);
+	struct vs_session_keys here = session_keys(true, ours, theirs);
 	assert_int_equal(vs_dport_install(pc->port, &at_server, &params), 0);
 	assert_int_equal(vs_wport_install(port, &here, &params), 0);
 	assert_int_equal(vs_thread_start(&m->thread, "member", run_member, m), 0);
@@ -225,7 +226,8 @@ static void test_members_talk(void **state)
 /* --- Up and down at once ------------------------------------------------------------------------------------------ */
 
 /* The first datagram of a session, which makes the link come up; it holds a frame to all. */
-static size_t first_datagram(struct vs_pool *pool, uint32_t theirs, const struct vs_addr *server, uint8_t out[VS_DATAGRAM_MAX])
+static size_t first_datagram(struct vs_pool *pool, uint32_t theirs, const struct vs_addr *server,
+			     uint8_t out[VS_DATAGRAM_MAX])
 {
 	struct vs_link_config config = link_config(true);
 	struct vs_params params = session_params();

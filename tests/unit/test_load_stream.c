@@ -228,7 +228,9 @@ static void test_announcements(void **state)
 	assert_memory_equal(vs_frame_bytes(frame), &destination, sizeof(destination));
 	assert_memory_equal(vs_frame_bytes(frame) + 6, &source, sizeof(source));
 	assert_false(arrive(&f, 1, frame));
+	assert_false(arrive(&f, 3, frame)); /* flooded */
 	assert_int_equal(f.totals.announced, 1);
+	assert_int_equal(f.totals.strays, 0);
 	assert_int_equal(f.totals.frames, 0);
 	vs_frame_unref(frame);
 	close_stream(&f);
