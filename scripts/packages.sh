@@ -11,7 +11,7 @@ VS_DEMO_PACKAGES=(iproute2 iputils-ping util-linux procps jq dnsmasq-base udhcpc
 VS_TEST_PACKAGES=(libcmocka-dev python3 tcpdump socat nftables shellcheck iproute2 iputils-ping util-linux procps jq
 	dnsmasq-base udhcpc iperf3 valgrind)
 # shellcheck disable=SC2034
-VS_BENCH_PACKAGES=(python3 iproute2 iputils-ping util-linux iperf3 tcpdump)
+VS_BENCH_PACKAGES=(python3 iproute2 iputils-ping util-linux iperf3 tcpdump linux-perf)
 # What the benchmark compares with; each may be missing.
 # shellcheck disable=SC2034
 VS_PEER_PACKAGES=(fastd openvpn openssl tinc n2n net-tools softether-vpnserver softether-vpnclient softether-vpncmd

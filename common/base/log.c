@@ -1,14 +1,17 @@
 #include "base/log.h"
 
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 
 #define LIMIT_BURST 5
 
-static enum vs_log_level least_level = VS_LOG_INFO;
-static vs_log_sink *current_sink;
-static void *sink_arg;
+static _Atomic(enum vs_log_level) least_level = VS_LOG_INFO;
+static _Atomic(vs_log_sink *) current_sink;
+static _Atomic(void *) sink_arg;
+static pthread_mutex_t limits = PTHREAD_MUTEX_INITIALIZER;
 
 static const char *const level_names[] = { "trace", "debug", "info", "warn", "error" };
 
@@ -42,13 +45,14 @@ void vs_log(enum vs_log_level level, const char *fmt, ...)
 	for (char *p = line; *p; p++)
 		if ((unsigned char)*p < ' ' || *p == 0x7f)
 			*p = '?';
-	if (current_sink)
-		current_sink(level, line, sink_arg);
+	vs_log_sink *sink = current_sink;
+	if (sink)
+		sink(level, line, sink_arg);
 	else
 		fprintf(stderr, "%s: %s\n", level_names[level], line);
 }
 
-bool vs_log_limit_take(struct vs_log_limit *limit, unsigned *withheld)
+static bool take(struct vs_log_limit *limit, unsigned *withheld)
 {
 	struct timespec ts;
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
@@ -67,4 +71,12 @@ bool vs_log_limit_take(struct vs_log_limit *limit, unsigned *withheld)
 	*withheld = limit->withheld;
 	limit->withheld = 0;
 	return true;
+}
+
+bool vs_log_limit_take(struct vs_log_limit *limit, unsigned *withheld)
+{
+	pthread_mutex_lock(&limits);
+	bool taken = take(limit, withheld);
+	pthread_mutex_unlock(&limits);
+	return taken;
 }

@@ -21,8 +21,8 @@ enum vs_log_level {
 
 typedef void vs_log_sink(enum vs_log_level level, const char *line, void *arg);
 
-/* Installs the sink (NULL: standard error) and the least level that reaches it. Not safe against concurrent
- * logging: call it before threads start, or from the only thread that logs. */
+/* Installs the sink (NULL: standard error) and the least level that reaches it. Any thread may log meanwhile; the sink
+ * before may still be called for a moment, so a new `arg` comes with the first sink only. */
 void vs_log_setup(enum vs_log_level least, vs_log_sink *sink, void *arg);
 
 bool vs_log_enabled(enum vs_log_level level);
