@@ -5,6 +5,10 @@
 # shellcheck disable=SC2034 # used by those who source this
 VS_BUILD_PACKAGES=(gcc libc6-dev meson ninja-build pkg-config libevent-dev libmbedtls-dev libssl-dev libinih-dev libmnl-dev
 	libjansson-dev libxxhash-dev)
+# For x86-64 alone; vswitch does without it.
+if [[ $(uname -m) == x86_64 ]]; then
+	VS_BUILD_PACKAGES+=(libipsec-mb-dev)
+fi
 # shellcheck disable=SC2034
 VS_DEMO_PACKAGES=(iproute2 iputils-ping util-linux procps jq dnsmasq-base udhcpc iperf3)
 # shellcheck disable=SC2034

@@ -38,6 +38,10 @@ int vs_crypto_init(void)
 
 const struct vs_crypto *vs_crypto_default(void)
 {
+#ifdef VS_HAVE_IPSECMB
+	if (vs_crypto_ipsecmb_usable())
+		return &vs_crypto_ipsecmb;
+#endif
 #ifdef VS_HAVE_OPENSSL
 	return &vs_crypto_openssl;
 #else

@@ -1,6 +1,7 @@
-/* Cryptographic primitives, from two backends behind one table: mbedTLS through its PSA API (always built) and
- * libcrypto (built where present; the default). The choice is made once per call site by vs_crypto_default(); tests
- * run each backend against the other.
+/* Cryptographic primitives, from backends behind one table: mbedTLS through its PSA API (always built), libcrypto (built
+ * where present) and, for bulk encryption alone, libipsec-mb (built where present; the fastest by far, where the
+ * processor suits it). The choice is made once per call site by vs_crypto_default(); tests run each backend against the
+ * others.
  *
  * Nothing here reads a clock or makes random bytes: keys and nonces are parameters. Every function is safe to call
  * from several threads at once on different objects. */
@@ -33,7 +34,7 @@ bool vs_cpu_has_aes(void);
 struct vs_aead;
 
 struct vs_crypto {
-	const char *name; /* "openssl" or "mbedtls" */
+	const char *name; /* "openssl", "mbedtls" or "ipsec-mb" */
 
 	/* X25519 (RFC 7748). 0, or -EINVAL if the result is all zero (a low-order point). */
 	int (*x25519)(uint8_t out[VS_KEY_SIZE], const uint8_t scalar[VS_KEY_SIZE], const uint8_t point[VS_KEY_SIZE]);
@@ -63,12 +64,18 @@ struct vs_crypto {
 /* Must be called once before any other function of this header, before threads start. 0 or -EIO. */
 int vs_crypto_init(void) VS_MUST_CHECK;
 
-/* The backend to use: libcrypto where built in, else mbedTLS. */
+/* The backend to use: libipsec-mb where built in and this processor has what it needs, else libcrypto where built in, else
+ * mbedTLS. */
 const struct vs_crypto *vs_crypto_default(void);
 
 extern const struct vs_crypto vs_crypto_mbedtls;
 #ifdef VS_HAVE_OPENSSL
 extern const struct vs_crypto vs_crypto_openssl;
+#endif
+#ifdef VS_HAVE_IPSECMB
+/* Only where vs_crypto_ipsecmb_usable(): else no AEAD comes of it. */
+extern const struct vs_crypto vs_crypto_ipsecmb;
+bool vs_crypto_ipsecmb_usable(void);
 #endif
 
 #endif

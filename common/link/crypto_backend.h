@@ -1,5 +1,4 @@
-/* What the two cryptography backends have in common: how a counter becomes a nonce. Only crypto_mbedtls.c and
- * crypto_openssl.c use it; everybody else uses link/crypto.h. */
+/* What the cryptography backends have in common: how a counter becomes a nonce. Only crypto_*.c use it; everybody else uses link/crypto.h. */
 #ifndef VS_LINK_CRYPTO_BACKEND_H
 #define VS_LINK_CRYPTO_BACKEND_H
 

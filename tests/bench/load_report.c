@@ -75,6 +75,22 @@ static json_t *join_json(const struct load_run *run)
 	return object;
 }
 
+/* The first sender's link, by which it can be told what has held it up. Of the moment when frames ceased to flow. */
+static json_t *sender_json(const struct vs_link_stats *stats)
+{
+	json_t *object = json_object();
+	json_object_set_new(object, "state", json_string(stats->congestion_state));
+	set_integer(object, "rtt_usec", stats->srtt_usec);
+	set_integer(object, "min_rtt_usec", stats->min_rtt_usec);
+	set_integer(object, "bandwidth_bps", stats->bandwidth_bps);
+	set_integer(object, "rate_bps", stats->rate_bps);
+	set_integer(object, "window_bytes", stats->window_bytes);
+	set_integer(object, "segments", stats->arq_tx.segments);
+	set_integer(object, "retransmitted", stats->arq_tx.retransmitted);
+	set_integer(object, "queue_dropped", stats->queue.dropped_codel + stats->queue.dropped_full);
+	return object;
+}
+
 void load_report(const struct load_run *run)
 {
 	json_t *report = json_object();
@@ -82,6 +98,8 @@ void load_report(const struct load_run *run)
 	json_object_set_new(report, "idle", span_json(run, &run->idle));
 	json_object_set_new(report, "measured", span_json(run, &run->measured));
 	json_object_set_new(report, "account", account_json(run));
+	if (run->n_senders)
+		json_object_set_new(report, "sender", sender_json(&run->sender));
 	json_object_set_new(report, "latency_usec", times_json(&run->totals.latency));
 	json_dumpf(report, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 	putchar('\n');

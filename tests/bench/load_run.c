@@ -127,6 +127,7 @@ static void enter(struct load_run *run, enum load_phase phase)
 		break;
 	case LOAD_DRAINING:
 		end_span(run, &run->measured);
+		vs_link_stats(run->senders[0].client->link, now, &run->sender);
 		load_traffic_stop(run);
 		vs_timer_set(&run->phase_timer, now + POLL);
 		break;

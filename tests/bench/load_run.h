@@ -88,6 +88,7 @@ struct load_run {
 	struct load_totals totals;
 	uint64_t rate_from_usec, phase_usec;
 	struct load_span idle, measured;
+	struct vs_link_stats sender; /* of the first one, at the end of the measurement */
 };
 
 /* Runs from beginning to end and prints the report, one JSON object, to standard output. 0, or -errno after saying what

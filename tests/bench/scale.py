@@ -249,11 +249,11 @@ def charts(curves):
     for group, (title, x_label, y_label, key) in GROUPS.items():
         series = [(curve.name, curve.points(key)) for curve in curves if curve.group == group and curve.points(key)]
         if series:
-            made.append(svg.LineChart(title, x_label, y_label, series, log_x=True))
+            made.append(svg.LineChart(title, x_label, y_label, series, log_x=group != "clients"))
     series = [(curve.name, curve.points("cpu_msec_per_second")) for curve in curves if curve.group == "clients"]
     if any(points for _, points in series):
         made.append(svg.LineChart("Idle cost", "clients", "ms of processor time a second",
-                                  [line for line in series if line[1]], log_x=True))
+                                  [line for line in series if line[1]]))
     return made
 
 
