@@ -155,7 +155,7 @@ static void install_session(struct task *task, struct vs_responder_result *resul
 			vs_dport_drop_index(client->port, result->keys.local_index);
 		else
 			send_to(task, task->handshake.datagram, task->handshake.len);
-		server->accepted++;
+		server->accepted += err == 0;
 	}
 	vs_wipe(&result->keys, sizeof(result->keys));
 	free_task(task);

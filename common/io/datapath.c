@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "io/datapath_state.h"
 #include "io/random.h"
 
@@ -21,26 +20,36 @@ void vs_datapath_quiesce(struct vs_datapath *path)
 		vs_mailbox_call(path->lanes[i].calls, nothing, NULL);
 }
 
-static void reclaim(void *arg)
+/* What was taken out in so long a time is freed together: waiting for all workers is not for every change. */
+#define RECLAIM_AFTER VS_SEC
+
+static void reclaim(void *arg, uint64_t now)
 {
 	struct vs_datapath *path = arg;
+	(void)now;
+	path->reclaiming = false;
 	vs_datapath_quiesce(path);
 	vs_bridge_reclaim(path->bridge);
 }
 
 void vs_datapath_reclaim_later(struct vs_datapath *path)
 {
-	if (vs_porttable_has_retired(vs_bridge_ports(path->bridge)))
-		vs_deferred_schedule(&path->reclaim);
+	if (path->reclaiming || !vs_porttable_has_retired(vs_bridge_ports(path->bridge)))
+		return;
+	path->reclaiming = true;
+	vs_timer_set(&path->reclaim, vs_loop_now(path->loop) + RECLAIM_AFTER);
 }
 
 /* --- Life --- */
+
+/* Of one worker: room for what one link may receive, and for what it sends. */
+#define POOL_LEAST (8u << 20)
 
 static bool init_lanes(struct vs_datapath *path, const struct vs_datapath_config *config)
 {
 	struct vs_worker_config worker = {
 		.bridge = path->bridge,
-		.pool_bytes = config->pool_bytes / path->workers,
+		.pool_bytes = VS_MAX(config->pool_bytes / path->workers, (size_t)POOL_LEAST),
 		.flow_key = vs_random_u64(),
 	};
 	for (unsigned i = 0; i < path->workers; i++) {
@@ -59,6 +68,14 @@ static bool init_lanes(struct vs_datapath *path, const struct vs_datapath_config
 	return true;
 }
 
+static struct vs_lane *new_lanes(unsigned n)
+{
+	struct vs_lane *lanes = aligned_alloc(_Alignof(struct vs_lane), n * sizeof(*lanes));
+	if (lanes)
+		memset(lanes, 0, n * sizeof(*lanes));
+	return lanes;
+}
+
 struct vs_datapath *vs_datapath_new(struct vs_loop *loop, const struct vs_datapath_config *config,
 				    const struct vs_datapath_handler *handler)
 {
@@ -68,9 +85,14 @@ struct vs_datapath *vs_datapath_new(struct vs_loop *loop, const struct vs_datapa
 	path->loop = loop;
 	path->handler = *handler;
 	vs_list_init(&path->ports);
-	vs_deferred_init(&path->reclaim, loop, reclaim, path);
+	int err = vs_timer_init(&path->reclaim, loop, reclaim, path);
+	if (err < 0) {
+		free(path);
+		errno = -err;
+		return NULL;
+	}
 	path->bridge = vs_bridge_new(&config->bridge);
-	path->lanes = calloc(config->bridge.workers, sizeof(*path->lanes));
+	path->lanes = new_lanes(config->bridge.workers);
 	if (path->lanes)
 		path->workers = config->bridge.workers;
 	if (!path->bridge || !path->lanes || !init_lanes(path, config)) {
@@ -97,7 +119,7 @@ void vs_datapath_free(struct vs_datapath *path)
 		vs_lane_drain(&path->lanes[i]);
 	for (unsigned i = 0; i < path->workers; i++)
 		vs_lane_fini(&path->lanes[i]);
-	vs_deferred_cancel(&path->reclaim);
+	vs_timer_fini(&path->reclaim);
 	vs_bridge_free(path->bridge);
 	free(path->lanes);
 	free(path);
@@ -131,7 +153,7 @@ void vs_datapath_send(struct vs_datapath *path, unsigned worker, const uint8_t *
 	struct vs_lane *lane = &path->lanes[worker];
 	struct vs_handshake_slot *slot = vs_ring_reserve(lane->answers);
 	if (!slot) {
-		vs_drop(&lane->unsent, VS_DROP_SEND_FAILED);
+		vs_drop(&lane->unsent, VS_DROP_HANDSHAKE_LIMIT);
 		return;
 	}
 	slot->path = *to;

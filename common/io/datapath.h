@@ -44,7 +44,7 @@ struct vs_datapath_handler {
 
 struct vs_datapath_config {
 	struct vs_bridge_config bridge; /* `workers` is how many there are */
-	size_t pool_bytes;              /* of all workers together */
+	size_t pool_bytes;              /* of all workers together; each has 8 MiB at least */
 };
 
 /* Starts the workers. NULL: out of memory, threads or descriptors (errno). */

@@ -1,5 +1,4 @@
 /* What runs on the worker's threads, and the ways between them and the deciding thread. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,19 +7,33 @@
 #include "io/datapath_state.h"
 #include "io/thread.h"
 
-/* Handshake datagrams under way between the threads. */
+/* Handshake datagrams under way between the threads. An answer is the end of much work, and never has to wait for room:
+ * there is some for each question, and for each handshake that the deciding thread may have begun. */
 #define QUESTIONS 128
-#define ANSWERS 64
+#define ANSWERS 512
 
-/* Frames on their way from one worker to another: several turns' worth; what they hold is bounded by the pools. */
-#define CROSSINGS 1024
+/* Frames on their way to one worker, in the rings from all others together: a turn of theirs, and a slice of time in
+ * which this one does not run. What they hold is bounded by the pools. */
+#define CROSSINGS_TO_ONE 16384u
+#define CROSSINGS_LEAST 1024u
+
+/* Events that the deciding thread hears of in one go. */
+#define EVENTS_BATCH 256
+
+/* Taken in one go, of all rings together: a busy neighbour must not keep a worker from its own sockets. */
+#define CROSSINGS_BATCH 1024u
 
 /* --- To the deciding thread --- */
 
 static void on_handshake(void *arg, const uint8_t *datagram, size_t len, const struct vs_path *path)
 {
 	struct vs_lane *lane = arg;
-	if (len > VS_HANDSHAKE_MAX) {
+	/* A server is asked and never answered; the other types would only take the place of questions. */
+	if (datagram[0] != VS_TYPE_INITIATION) {
+		vs_drop(&lane->drops, VS_DROP_DATAGRAM_TYPE);
+		return;
+	}
+	if (len < VS_INITIATION_SIZE || len > VS_HANDSHAKE_MAX) {
 		vs_drop(&lane->drops, VS_DROP_BAD_HANDSHAKE);
 		return;
 	}
@@ -52,7 +65,9 @@ static void tell(struct vs_dport *port, unsigned events, int tap_error)
 static void on_link_events(void *arg, struct vs_wport *port, unsigned events)
 {
 	struct vs_lane *lane = arg;
-	if (events & VS_LINK_UP)
+	if (events & (VS_LINK_CLOSED | VS_LINK_ERROR | VS_LINK_TIMED_OUT))
+		vs_bridge_port_set_up(lane->datapath->bridge, vs_wport_id(port), false);
+	else if (events & VS_LINK_UP)
 		vs_bridge_port_set_up(lane->datapath->bridge, vs_wport_id(port), true);
 	tell(vs_wport_user(port), events, 0);
 }
@@ -103,16 +118,29 @@ static void send_answers(struct vs_lane *lane)
 	}
 }
 
-/* At most what the ring held once: a busy neighbour must not keep this worker from its own sockets. */
-static void take_crossings(struct vs_lane *lane, struct vs_ring *ring)
+/* Takes `most` from a ring; returns how many there were. */
+static unsigned take_crossings(struct vs_lane *lane, struct vs_ring *ring, unsigned most)
 {
-	const struct vs_crossing *slot = NULL;
-	for (unsigned n = 0; n < CROSSINGS && (slot = vs_ring_peek(ring)); n++) {
+	const struct vs_crossing *slot;
+	unsigned n = 0;
+	while (n < most && (slot = vs_ring_peek(ring))) {
 		struct vs_crossing crossing = *slot;
 		vs_ring_pop(ring);
 		vs_worker_arrive(lane->worker, &crossing);
+		n++;
 	}
-	if (slot)
+	return n;
+}
+
+/* The rings have an equal share each; whatever is left has another turn. */
+static void take_all_crossings(struct vs_lane *lane)
+{
+	unsigned workers = lane->datapath->workers, share = CROSSINGS_BATCH / workers;
+	bool more = false;
+	for (unsigned from = 0; from < workers; from++)
+		if (from != lane->number)
+			more |= take_crossings(lane, lane->crossings[from], share) == share;
+	if (more)
 		vs_wakeup_signal(lane->arrived);
 }
 
@@ -120,9 +148,7 @@ static void on_arrived(void *arg)
 {
 	struct vs_lane *lane = arg;
 	send_answers(lane);
-	for (unsigned from = 0; from < lane->datapath->workers; from++)
-		if (from != lane->number)
-			take_crossings(lane, lane->crossings[from]);
+	take_all_crossings(lane);
 }
 
 /* --- On the deciding thread --- */
@@ -164,7 +190,9 @@ static void on_told(void *arg)
 	unsigned events;
 	int tap_error;
 	take_questions(lane);
-	while ((port = take_events(lane, &events, &tap_error))) {
+	for (unsigned n = 0; n < EVENTS_BATCH && (port = take_events(lane, &events, &tap_error)); n++) {
+		if (n + 1 == EVENTS_BATCH)
+			vs_wakeup_signal(lane->told);
 		if (tap_error)
 			handler->tap_gone(handler->arg, port, tap_error);
 		else
@@ -174,8 +202,17 @@ static void on_told(void *arg)
 
 /* --- Life --- */
 
+static uint32_t crossing_slots(unsigned workers)
+{
+	uint32_t slots = CROSSINGS_LEAST;
+	while (slots * workers < CROSSINGS_TO_ONE)
+		slots *= 2;
+	return slots;
+}
+
 static bool open_rings(struct vs_lane *lane)
 {
+	uint32_t slots = crossing_slots(lane->datapath->workers);
 	lane->questions = vs_ring_new(QUESTIONS, sizeof(struct vs_handshake_slot));
 	lane->answers = vs_ring_new(ANSWERS, sizeof(struct vs_handshake_slot));
 	if (!lane->questions || !lane->answers)
@@ -183,7 +220,7 @@ static bool open_rings(struct vs_lane *lane)
 	for (unsigned from = 0; from < lane->datapath->workers; from++) {
 		if (from == lane->number)
 			continue;
-		lane->crossings[from] = vs_ring_new(CROSSINGS, sizeof(struct vs_crossing));
+		lane->crossings[from] = vs_ring_new(slots, sizeof(struct vs_crossing));
 		if (!lane->crossings[from])
 			return false;
 	}

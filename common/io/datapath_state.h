@@ -30,28 +30,34 @@ struct vs_handshake_slot {
 	uint8_t datagram[VS_HANDSHAKE_MAX];
 };
 
-/* A worker, its thread, and what connects it with the deciding thread and the other workers. */
+/* A worker, its thread, and what connects it with the deciding thread and the other workers. What different threads
+ * write is on different cache lines. */
 struct vs_lane {
+	/* Written before the thread starts. */
 	struct vs_datapath *datapath;
 	unsigned number;
 	struct vs_loop *loop;
 	struct vs_worker *worker;
 	pthread_t thread;
 	bool started;
-	unsigned ports; /* the deciding thread's count */
-
 	struct vs_mailbox *calls;
 	struct vs_ring *questions, *answers; /* of handshakes: to the deciding thread, and back */
+	struct vs_wakeup *told;              /* on the deciding thread's loop: questions or events */
+	struct vs_wakeup *arrived;           /* on this loop: answers or crossings */
 	struct vs_ring *crossings[VS_WORKERS_MAX]; /* from each other worker */
-	struct vs_wakeup *arrived; /* on this loop: answers or crossings */
-	uint64_t crossed_to;       /* workers that have got frames in this turn */
-	struct vs_deferred turn_end;
-	struct vs_drops drops; /* the worker's thread's */
-	struct vs_drops unsent; /* the deciding thread's */
 
-	pthread_mutex_t events_lock;
+	/* The worker's. */
+	_Alignas(VS_CACHE_LINE) uint64_t crossed_to; /* workers that have got frames in this turn */
+	struct vs_deferred turn_end;
+	struct vs_drops drops;
+
+	/* The deciding thread's. */
+	_Alignas(VS_CACHE_LINE) unsigned ports;
+	struct vs_drops unsent;
+
+	/* Both threads', rarely. */
+	_Alignas(VS_CACHE_LINE) pthread_mutex_t events_lock;
 	struct vs_list events;
-	struct vs_wakeup *told; /* on the deciding thread's loop: questions or events */
 };
 
 struct vs_datapath {
@@ -59,7 +65,8 @@ struct vs_datapath {
 	struct vs_datapath_handler handler;
 	struct vs_bridge *bridge;
 	struct vs_list ports;
-	struct vs_deferred reclaim;
+	struct vs_timer reclaim;
+	bool reclaiming; /* the timer is set */
 	unsigned workers;
 	struct vs_lane *lanes;
 };
@@ -76,7 +83,7 @@ void vs_lane_stop(struct vs_lane *lane);
 void vs_lane_drain(struct vs_lane *lane);
 void vs_lane_fini(struct vs_lane *lane);
 
-/* datapath.c: has what was taken out of the bridge freed at the end of the turn. */
+/* datapath.c: has what was taken out of the bridge freed, soon. */
 void vs_datapath_reclaim_later(struct vs_datapath *path);
 
 #endif

@@ -26,7 +26,7 @@ static struct vs_offload_job *take_job(struct vs_list *list)
 }
 
 /* Where cores are scarce, whoever waits for a frame goes before whoever waits for a handshake. */
-#define NICE 10
+#define NICE 5
 
 static void *run_jobs(void *arg)
 {

@@ -7,15 +7,13 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define CACHE_LINE 64
-
 struct vs_ring {
 	uint32_t slots, size;
-	_Alignas(CACHE_LINE) _Atomic(uint32_t) head; /* the producer's */
+	_Alignas(VS_CACHE_LINE) _Atomic(uint32_t) head; /* the producer's */
 	uint32_t tail_seen;
-	_Alignas(CACHE_LINE) _Atomic(uint32_t) tail; /* the consumer's */
+	_Alignas(VS_CACHE_LINE) _Atomic(uint32_t) tail; /* the consumer's */
 	uint32_t head_seen;
-	_Alignas(CACHE_LINE) uint8_t bytes[];
+	_Alignas(VS_CACHE_LINE) uint8_t bytes[];
 };
 
 struct vs_ring *vs_ring_new(uint32_t slots, uint32_t size)
@@ -23,7 +21,7 @@ struct vs_ring *vs_ring_new(uint32_t slots, uint32_t size)
 	assert(slots && !(slots & (slots - 1)));
 	size = (size + 7) & ~7u;
 	size_t bytes = sizeof(struct vs_ring) + (size_t)slots * size;
-	struct vs_ring *ring = aligned_alloc(CACHE_LINE, (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
+	struct vs_ring *ring = aligned_alloc(VS_CACHE_LINE, (bytes + VS_CACHE_LINE - 1) / VS_CACHE_LINE * VS_CACHE_LINE);
 	if (!ring)
 		return NULL;
 	ring->slots = slots;

@@ -126,6 +126,15 @@ static ssize_t write_frame(int fd, struct vs_frame *frame)
 	return write(fd, at, VS_VNET_SIZE + frame->len);
 }
 
+/* What to make of the errno of a write, of which `count` frames are lost. */
+static int lose(uint32_t count, struct vs_drops *drops)
+{
+	int err = vs_tap_is_gone(-errno) ? -ENODEV : 0;
+	for (uint32_t i = 0; i < count; i++)
+		vs_drop(drops, VS_DROP_TAP_WRITE);
+	return err;
+}
+
 int vs_tap_super_write(int fd, struct vs_frame *frame, struct vs_drops *drops)
 {
 	ssize_t n;
@@ -134,8 +143,18 @@ int vs_tap_super_write(int fd, struct vs_frame *frame, struct vs_drops *drops)
 	} while (n < 0 && errno == EINTR);
 	if (n >= 0)
 		return 0;
-	if (frame->super && errno == EINVAL)
-		return -EINVAL;
-	vs_drop(drops, VS_DROP_TAP_WRITE);
-	return vs_tap_is_gone(-errno) ? -ENODEV : 0;
+	return frame->super && errno == EINVAL ? -EINVAL : lose(1, drops);
+}
+
+int vs_tap_super_write_run(int fd, struct vs_gro *run, struct vs_drops *drops)
+{
+	struct iovec parts[VS_GRO_PARTS_MAX];
+	int count = (int)vs_gro_parts(run, parts);
+	ssize_t n;
+	do {
+		n = writev(fd, parts, count);
+	} while (n < 0 && errno == EINTR);
+	if (n >= 0)
+		return 0;
+	return errno == EINVAL ? -EINVAL : lose(run->count, drops);
 }

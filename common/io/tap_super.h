@@ -13,6 +13,7 @@
 #include "base/compiler.h"
 #include "base/drop.h"
 #include "base/frame.h"
+#include "switch/gro.h"
 
 /* Whether a TAP's descriptor speaks with virtio-net headers. */
 bool vs_tap_has_super(int fd);
@@ -30,5 +31,9 @@ struct vs_frame *vs_tap_super_read(int fd, struct vs_pool *pool, struct vs_frame
  * written to. 0 (written or dropped and counted); -EINVAL: the kernel does not take this kind of super-frame, which is
  * to be segmented first; -ENODEV. */
 int vs_tap_super_write(int fd, struct vs_frame *frame, struct vs_drops *drops) VS_MUST_CHECK;
+
+/* Hands a run of two frames or more to the kernel as one super-frame; the run stays. As vs_tap_super_write(). Of UDP
+ * the kernel takes such since Linux 6.2, whatever the device's offloads are. */
+int vs_tap_super_write_run(int fd, struct vs_gro *run, struct vs_drops *drops) VS_MUST_CHECK;
 
 #endif

@@ -61,6 +61,7 @@ static struct vs_wport *new_port(struct vs_worker *worker, uint16_t id, void *us
 	port->id = id;
 	port->fd = -1;
 	vs_list_init(&port->dirty);
+	vs_list_init(&port->waiting);
 	worker->by_id[id] = port;
 	vs_list_append(&worker->ports, &port->node);
 	return port;
@@ -71,6 +72,8 @@ static void free_port(struct vs_wport *port)
 	port->worker->by_id[port->id] = NULL;
 	vs_list_remove(&port->node);
 	vs_list_remove(&port->dirty);
+	vs_list_remove(&port->waiting);
+	free(port->run);
 	free(port);
 }
 
@@ -83,6 +86,13 @@ int vs_worker_add_tap(struct vs_worker *worker, int fd, uint32_t mtu, uint16_t i
 	}
 	port->fd = fd;
 	port->super = vs_tap_has_super(fd);
+	if (port->super) {
+		port->run = calloc(1, sizeof(*port->run));
+		if (!port->run) {
+			vs_worker_remove(worker, port);
+			return -ENOMEM;
+		}
+	}
 	port->frame_max = mtu + VS_ETH_HEADER + 2 * 4; /* two tags */
 	port->watch = vs_watch_new(worker->loop, fd, VS_READ, vs_worker_on_tap, port);
 	if (!port->watch) {
@@ -136,6 +146,8 @@ void vs_worker_remove(struct vs_worker *worker, struct vs_wport *port)
 		return;
 	if (port->link)
 		remove_link(port);
+	if (port->run)
+		vs_wport_write_run(port);
 	vs_watch_free(port->watch);
 	if (port->fd >= 0)
 		close(port->fd);
@@ -190,6 +202,7 @@ struct vs_worker *vs_worker_new(struct vs_loop *loop, const struct vs_worker_con
 	worker->number = config->number;
 	vs_list_init(&worker->ports);
 	vs_list_init(&worker->dirty);
+	vs_list_init(&worker->waiting);
 	vs_deferred_init(&worker->turn_end, loop, vs_worker_end_turn, worker);
 	vs_frame_list_init(&worker->arrived.frames, ARRIVED_MAX);
 	vs_frame_list_init(&worker->arrived.control, ARRIVED_CONTROL_MAX);

@@ -21,14 +21,6 @@
 
 /* --- Through the bridge --- */
 
-/* -EINVAL: a super-frame that this device does not take. That the device is gone shows when it is read. */
-static int write_tap(struct vs_wport *port, struct vs_frame *frame)
-{
-	if (port->super)
-		return vs_tap_super_write(port->fd, frame, &port->worker->drops);
-	return frame->super ? -EINVAL : vs_tap_write(port->fd, frame, &port->worker->drops);
-}
-
 static void send_link(struct vs_wport *port, struct vs_frame *frame, uint64_t now)
 {
 	vs_link_send(port->link, frame, now);
@@ -44,13 +36,10 @@ static void deliver_segments(struct vs_wport *port, struct vs_frame *super, uint
 		vs_drop(&worker->drops, VS_DROP_NO_BUFFER);
 	vs_frame_unref(super);
 	while ((frame = vs_frame_list_pop(&worker->segments))) {
-		if (port->link) {
+		if (port->link)
 			send_link(port, frame, now);
-			continue;
-		}
-		int err = write_tap(port, frame);
-		(void)err;
-		vs_frame_unref(frame);
+		else if (vs_wport_write_tap(port, frame) < 0)
+			vs_frame_unref(frame);
 	}
 }
 
@@ -62,10 +51,8 @@ static void deliver(struct vs_wport *port, struct vs_frame *frame, uint64_t now)
 			send_link(port, frame, now);
 		else
 			deliver_segments(port, frame, now);
-	} else if (write_tap(port, frame) == -EINVAL) {
+	} else if (vs_wport_write_tap(port, frame) < 0) {
 		deliver_segments(port, frame, now);
-	} else {
-		vs_frame_unref(frame);
 	}
 }
 

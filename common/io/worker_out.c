@@ -88,6 +88,7 @@ void vs_worker_end_turn(void *arg)
 	uint64_t now = vs_loop_now(worker->loop);
 	struct vs_wport *port;
 	struct vs_list unfinished;
+	vs_worker_write_runs(worker);
 	vs_list_init(&unfinished);
 	while ((port = VS_LIST_FIRST(&worker->dirty, struct vs_wport, dirty))) {
 		enum pumped pumped = pump(port, now);

@@ -39,6 +39,9 @@ struct rx_lane {
 	uint32_t ack_sn, ack_ts;
 	uint64_t ack_arrived_usec;
 	uint64_t ack_repeat_until_usec;
+
+	/* When nxt last moved, or the first segment beyond a gap was kept. */
+	uint64_t moved_usec;
 };
 
 struct vs_arq_rx {
@@ -51,6 +54,7 @@ struct vs_arq_rx {
 	uint64_t ack_deadline;
 	uint64_t ack_delay_usec;
 	bool clear;
+	unsigned clear_lanes; /* in the clear: fewer than config.lanes */
 	struct vs_arq_rx_stats stats;
 };
 
@@ -65,9 +69,11 @@ struct vs_arq_rx *vs_arq_rx_new(const struct vs_arq_rx_config *config)
 	return rx;
 }
 
-void vs_arq_rx_set_clear(struct vs_arq_rx *rx, bool clear)
+void vs_arq_rx_set_clear(struct vs_arq_rx *rx, bool clear, unsigned lanes)
 {
 	rx->clear = clear;
+	/* The peer may still have something in a lane that it no longer uses. */
+	rx->clear_lanes = VS_MAX(rx->clear_lanes, VS_MIN(lanes, rx->config.lanes));
 }
 
 static struct rx_slot *slot_of(const struct rx_lane *lane, uint32_t sn)
@@ -107,6 +113,7 @@ void vs_arq_rx_reset(struct vs_arq_rx *rx)
 	rx->owed = 0;
 	rx->repeats = 0;
 	rx->unacked = 0;
+	rx->clear_lanes = 0;
 	rx->ack_deadline = VS_NEVER;
 }
 
@@ -207,7 +214,7 @@ static int drain(struct vs_arq_rx *rx, struct rx_lane *lane, struct vs_deframed 
 }
 
 /* False: there is no room for it. */
-static bool keep(struct vs_arq_rx *rx, struct rx_lane *lane, const struct vs_segment *seg)
+static bool keep(struct vs_arq_rx *rx, struct rx_lane *lane, const struct vs_segment *seg, uint64_t now)
 {
 	struct vs_frame *copy = NULL;
 	if (rx->stats.held < rx->config.budget && grow_ring(lane, seg->sn - lane->nxt + 1))
@@ -221,6 +228,8 @@ static bool keep(struct vs_arq_rx *rx, struct rx_lane *lane, const struct vs_seg
 	vs_seqbits_set(&lane->present, seg->sn);
 	rx->stats.held += copy->capacity;
 	rx->stats.out_of_order++;
+	if (lane->top == lane->nxt)
+		lane->moved_usec = now;
 	if (vs_sn_diff(seg->sn + 1, lane->top) > 0)
 		lane->top = seg->sn + 1;
 	return true;
@@ -250,7 +259,7 @@ static int input_push(struct vs_arq_rx *rx, struct rx_lane *lane, const struct v
 		return 0;
 	}
 	bool known = ahead < 0 || (vs_sn_diff(seg->sn, lane->top) < 0 && slot_of(lane, seg->sn)->kept);
-	if (!known && ahead > 0 && !keep(rx, lane, seg)) {
+	if (!known && ahead > 0 && !keep(rx, lane, seg, now)) {
 		/* The ACK must not name what is not here, or it would never be sent again. */
 		owe_ack(rx, seg, lane->nxt - 1, now);
 		return 0;
@@ -266,6 +275,7 @@ static int input_push(struct vs_arq_rx *rx, struct rx_lane *lane, const struct v
 		return 0;
 	bool gap_behind = lane->top != lane->nxt;
 	lane->nxt++;
+	lane->moved_usec = now;
 	if (!gap_behind)
 		lane->top = lane->nxt;
 	int err = deframe(rx, lane, seg->data, seg->len, seg->frg, arrived);
@@ -342,14 +352,18 @@ static int input_skip(struct vs_arq_rx *rx, struct rx_lane *lane, const struct v
 		vs_drop(rx->config.drops, VS_DROP_OUT_OF_WINDOW);
 		return 0;
 	}
-	int err = ahead > 0 ? skip(rx, lane, seg->sn, arrived) : 0;
+	int err = 0;
+	if (ahead > 0) {
+		lane->moved_usec = now;
+		err = skip(rx, lane, seg->sn, arrived);
+	}
 	owe_ack(rx, seg, lane->nxt - 1, now);
 	return err;
 }
 
 int vs_arq_rx_input(struct vs_arq_rx *rx, const struct vs_segment *seg, uint64_t now, struct vs_deframed *arrived)
 {
-	if (seg->conv >= rx->config.lanes) {
+	if (seg->conv >= (rx->clear ? rx->clear_lanes : rx->config.lanes)) {
 		vs_drop(rx->config.drops, VS_DROP_BAD_LANE);
 		return 0;
 	}
@@ -476,6 +490,39 @@ size_t vs_arq_rx_write_acks(struct vs_arq_rx *rx, uint64_t now, uint8_t *out, si
 		rx->ack_deadline = VS_NEVER;
 	}
 	return written + write_repeats(rx, repeats, now, out + written, room - written);
+}
+
+/* Whether the lane holds anything that has to wait for more. */
+static bool stands(const struct rx_lane *lane)
+{
+	return lane->top != lane->nxt || vs_deframer_pending(&lane->deframer);
+}
+
+/* Lets go of what the lane holds. The rest of a message that was begun means nothing then. */
+static void give_up(struct vs_arq_rx *rx, struct rx_lane *lane)
+{
+	for (uint32_t sn = lane->nxt; sn != lane->top; sn++)
+		if (slot_of(lane, sn)->kept)
+			discard(rx, lane, sn);
+	lane->top = lane->nxt;
+	rx->stats.held -= vs_deframer_pending(&lane->deframer);
+	vs_deframer_reset(&lane->deframer);
+	lane->lost_step = !lane->boundary;
+}
+
+bool vs_arq_rx_forget(struct vs_arq_rx *rx, uint64_t before)
+{
+	bool more = false;
+	for (unsigned i = 0; rx->clear && i < VS_LANES_MAX; i++) {
+		struct rx_lane *lane = rx->lanes[i];
+		if (!lane || !stands(lane))
+			continue;
+		if (lane->moved_usec < before)
+			give_up(rx, lane);
+		else
+			more = true;
+	}
+	return more;
 }
 
 void vs_arq_rx_release(struct vs_arq_rx *rx)

@@ -43,8 +43,9 @@ void vs_arq_rx_free(struct vs_arq_rx *rx);
 void vs_arq_rx_reset(struct vs_arq_rx *rx);
 
 /* Whether segments arrive in the clear, where anybody on the path can have made them. Then a byte stream that is not
- * frames costs the rest of its message, and not the link: what our peer sends starts with a header in each message. */
-void vs_arq_rx_set_clear(struct vs_arq_rx *rx, bool clear);
+ * frames costs the rest of its message, and not the link: what our peer sends starts with a header in each message. And
+ * only the lanes that the peer may use, `lanes` of them, are listened to; that many or more until the next reset. */
+void vs_arq_rx_set_clear(struct vs_arq_rx *rx, bool clear, unsigned lanes);
 
 /* A PUSH, SKIP or WASK segment arrived; `arrived` are the frames and control messages that it completes, appended.
  * 0, or -EBADMSG: the lane's byte stream is not frames, and the link must end. */
@@ -63,6 +64,11 @@ uint64_t vs_arq_rx_deadline(const struct vs_arq_rx *rx);
 
 /* Writes the ACKs that are owed into at most `room` bytes; returns the bytes written. What does not fit stays owed. */
 size_t vs_arq_rx_write_acks(struct vs_arq_rx *rx, uint64_t now, uint8_t *out, size_t room);
+
+/* In the clear: drops what has been kept in lanes that have not moved since `before`, and what they have of a frame.
+ * For use while the peer is known to be there: it would have filled a gap of its own making, or skipped it, long ago, so
+ * what is kept is somebody else's. Returns whether lanes are left that wait for more. */
+bool vs_arq_rx_forget(struct vs_arq_rx *rx, uint64_t before);
 
 /* Gives memory of lanes without any state in flight back. */
 void vs_arq_rx_release(struct vs_arq_rx *rx);

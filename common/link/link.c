@@ -55,7 +55,7 @@ struct vs_link *vs_link_new(const struct vs_link_config *config, uint64_t now)
 	vs_pmtud_init(&link->pmtud, config->datagram_max);
 	vs_pacer_init(&link->pacer, vs_pmtud_size(&link->pmtud), now);
 	vs_reassembly_init(&link->reassembly, &link->drops);
-	link->heard_usec = now;
+	link->heard_usec = link->heard_since_usec = now;
 	link->burst_usec = VS_NEVER;
 	link->keepalive.deadline = VS_NEVER;
 	link->rekey_deadline = VS_NEVER;
@@ -119,7 +119,7 @@ static void apply_params(struct vs_link *link, const struct vs_params *params, u
 	link->params = *params;
 	vs_arq_tx_set_policy(link->arq_tx, params->lanes, params->max_age_usec);
 	vs_arq_tx_set_clear(link->arq_tx, params->protection == VS_PROTECTION_NONE);
-	vs_arq_rx_set_clear(link->arq_rx, params->protection == VS_PROTECTION_NONE);
+	vs_arq_rx_set_clear(link->arq_rx, params->protection == VS_PROTECTION_NONE, params->lanes);
 	if (params->congestion != link->congestion_kind) {
 		struct vs_congestion *congestion =
 			vs_congestion_new(params->congestion, vs_pmtud_size(&link->pmtud), now);

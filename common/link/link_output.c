@@ -40,14 +40,20 @@ static size_t seal_paced(struct vs_link *link, size_t unpaced, uint64_t now, uin
 	return size;
 }
 
+/* Whether the next datagram of frames or segments goes in the clear. While the path MTU is in doubt none does: only a
+ * datagram with its tag is as large as the size that it is to prove. */
+static bool sends_clear(struct vs_link *link)
+{
+	return vs_session_sends_clear(vs_link_current(link)) && !vs_pmtud_wants_evidence(&link->pmtud);
+}
+
 /* A datagram of nothing but PUSH segments or frames, which the pacer has let go: in the clear if the link is. It has
  * been cut with room for a tag, so that any of them can be sealed instead. */
 static size_t write_data(struct vs_link *link, uint64_t now, uint8_t *out, struct vs_link_sent *sent)
 {
-	struct vs_session *session = vs_link_current(link);
-	if (!vs_session_sends_clear(session))
+	if (!sends_clear(link))
 		return seal_paced(link, 0, now, out, sent);
-	size_t size = vs_session_write_clear(session, link->parts, now, out, &sent->counter);
+	size_t size = vs_session_write_clear(vs_link_current(link), link->parts, now, out, &sent->counter);
 	link->stats.tx_datagrams++;
 	link->stats.tx_clear++;
 	link->stats.tx_bytes += size;
@@ -279,7 +285,7 @@ static size_t output_segments(struct vs_link *link, uint64_t now, uint8_t *out, 
 	struct vs_parts *parts = link->parts;
 	begin(link, VS_KIND_SEGMENTS, vs_link_datagram_room(link));
 	/* Acknowledgements are always sealed. In the clear they do not ride with data, which would have to be, too. */
-	bool clear = vs_session_sends_clear(vs_link_current(link));
+	bool clear = sends_clear(link);
 	size_t acks = clear && !acks_due ? 0 : write_acks(link, now);
 	if (urgent)
 		vs_arq_tx_write_urgent(link->arq_tx, link->arq_rx, now, parts);

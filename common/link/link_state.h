@@ -79,6 +79,7 @@ struct vs_link {
 	uint64_t measured_srtt_usec; /* that the timers were last set by */
 	uint64_t burst_usec; /* when vs_link_output() last had segments to send, and nothing has come in since */
 	uint64_t heard_usec;      /* last authenticated datagram */
+	uint64_t heard_since_usec; /* from when on they have come without a silence that keepalives should have ended */
 	uint64_t rekey_deadline;  /* initiator: when to ask for new keys */
 	uint64_t release_deadline; /* when idle memory goes back; VS_NEVER: nothing to release */
 

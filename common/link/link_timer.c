@@ -20,8 +20,16 @@
 
 /* --- Liveness (initiator) --- */
 
+/* A link of which less is heard than this has lost more than a keepalive or its answer. */
+static uint64_t silence(const struct vs_link *link)
+{
+	return 2 * link->params.keepalive_usec + VS_SEC;
+}
+
 void vs_link_heard(struct vs_link *link, uint64_t now)
 {
+	if (vs_time_since(now, link->heard_usec) > silence(link))
+		link->heard_since_usec = now;
 	link->heard_usec = now;
 	link->timed_out = false;
 	link->keepalive.tries = 0;
@@ -87,10 +95,8 @@ static void weigh_evidence(struct vs_link *link, uint64_t now)
 	uint32_t bytes = vs_arq_tx_take_largest_delivered(link->arq_tx, &sent_usec);
 	if (!bytes || !vs_pmtud_wants_evidence(&link->pmtud))
 		return;
-	/* It may have gone without a tag. */
-	bool clear = link->params.protection == VS_PROTECTION_NONE;
-	uint32_t overhead = (clear ? VS_SEAL_HEADER : VS_SEAL_OVERHEAD) + VS_KIND_SIZE;
-	vs_pmtud_delivered(&link->pmtud, (uint16_t)(bytes + overhead), sent_usec, now);
+	/* It has gone with a tag, whatever the protection: the size was in doubt. */
+	vs_pmtud_delivered(&link->pmtud, (uint16_t)(bytes + VS_SEAL_OVERHEAD + VS_KIND_SIZE), sent_usec, now);
 }
 
 /* Acknowledgements bring samples all the time: what depends on them follows when they have moved by an eighth. */
@@ -141,9 +147,18 @@ void vs_link_uses_memory(struct vs_link *link, uint64_t now)
 		link->release_deadline = now + RELEASE_AFTER;
 }
 
+/* Gaps in lanes that stand although the peer has been there all the time are not of its making. Returns whether others
+ * may become such. */
+static bool forget_gaps(struct vs_link *link, uint64_t now)
+{
+	uint64_t age = RELEASE_AFTER + silence(link), before = now > age ? now - age : 0;
+	bool there = link->heard_since_usec <= before && vs_time_since(now, link->heard_usec) <= silence(link);
+	return vs_arq_rx_forget(link->arq_rx, there ? before : 0);
+}
+
 static void release_memory(struct vs_link *link, uint64_t now)
 {
-	if (!is_idle(link)) {
+	if (forget_gaps(link, now) || !is_idle(link)) {
 		link->release_deadline = now + RELEASE_AFTER;
 		return;
 	}

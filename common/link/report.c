@@ -117,17 +117,27 @@ void vs_report_rx_set_rtt(struct vs_report_rx *r, uint64_t srtt_usec)
 	r->interval_usec = VS_MAX(srtt_usec / 4, INTERVAL_MIN);
 }
 
+/* False: it has been counted before. */
+static bool count(struct vs_report_rx *r, uint64_t counter)
+{
+	if (counter < r->judged) {
+		/* Late. Its burst stays in the histogram as it was judged. If none is missing, this one is not. */
+		bool missing = r->lost > 0;
+		r->lost -= missing;
+		return missing;
+	}
+	if (counter - r->judged >= VS_REPORT_REORDER)
+		judge(r, counter - VS_REPORT_REORDER + 1);
+	bool is_new = !(*word_of(r, counter) & bit_of(counter));
+	*word_of(r, counter) |= bit_of(counter);
+	return is_new;
+}
+
 void vs_report_rx_datagram(struct vs_report_rx *r, uint64_t counter, uint64_t now, bool eliciting)
 {
+	if (!count(r, counter))
+		return;
 	r->received++;
-	if (counter < r->judged) {
-		/* Late. Its burst stays in the histogram as it was judged. */
-		r->lost -= r->lost > 0;
-	} else {
-		if (counter - r->judged >= VS_REPORT_REORDER)
-			judge(r, counter - VS_REPORT_REORDER + 1);
-		*word_of(r, counter) |= bit_of(counter);
-	}
 	if (counter >= r->next) {
 		r->next = counter + 1;
 		r->highest_usec = now;

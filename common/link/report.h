@@ -84,7 +84,8 @@ void vs_report_rx_init(struct vs_report_rx *r);
 void vs_report_rx_set_rtt(struct vs_report_rx *r, uint64_t srtt_usec);
 
 /* A datagram was authenticated and is new (the replay window said so). To be called for every kind, so that no gap
- * appears where none is; `eliciting` is false for kinds that ask for no report: REPORT, PROBE, PROBE_ACK. */
+ * appears where none is; a counter that was counted, which somebody else can have used in the clear, is ignored;
+ * `eliciting` is false for kinds that ask for no report: REPORT, PROBE, PROBE_ACK. */
 void vs_report_rx_datagram(struct vs_report_rx *r, uint64_t counter, uint64_t now, bool eliciting);
 
 /* The datagram carried a microsecond clock of the peer, read when it was sent (`ts` of a PUSH); once a datagram.

@@ -17,6 +17,7 @@ int vs_session_init(struct vs_session *s, const struct vs_crypto *crypto, const 
 		.born_usec = now,
 		.expires_usec = now + VS_REJECT_AFTER,
 		.params = *params,
+		.clear_run = VS_CLEAR_RUN, /* the first is sealed: the peer takes nothing in the clear before */
 		.anchor_deadline = VS_NEVER,
 	};
 	s->sealer = crypto->aead_new(keys->cipher, keys->send);
@@ -136,10 +137,17 @@ int vs_session_read_clear(struct vs_session *s, const uint8_t *datagram, size_t 
 	if (now >= s->expires_usec)
 		return -1 - VS_DROP_SESSION_EXPIRED;
 	uint64_t counter = vs_get_be64(datagram + 4);
+	/* A sealed one has come with it, or it is too old to tell. */
+	if (counter < s->replay.next && !vs_replay_check(&s->replay, counter))
+		return -1 - VS_DROP_REPLAY;
 	switch (vs_clearwindow_note(s->clear, counter)) {
 	case VS_CLEAR_TOO_FAR:
 		return -1 - VS_DROP_CLEAR_COUNTER;
 	case VS_CLEAR_SEEN:
+		/* Whoever claims counters that are to come must not shut the peer out: lanes know their segments,
+		 * whatever counter brings them. */
+		if (counter >= s->replay.next && s->params.mode == VS_MODE_RELIABLE)
+			return (int)(len - VS_SEAL_HEADER);
 		return -1 - VS_DROP_REPLAY;
 	case VS_CLEAR_NEW:
 		break;

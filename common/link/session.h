@@ -5,7 +5,8 @@
  *
  * In the clear. Sealed and clear datagrams share the counters. A clear one proves nothing: it moves no replay window
  * and feeds no report before a sealed one has passed its counter. So a sender seals one in VS_CLEAR_RUN at least, and
- * where none goes by itself, one VS_CLEAR_ANCHOR after the first that went in the clear. */
+ * where none goes by itself, one VS_CLEAR_ANCHOR after the first that went in the clear; and its first of all, before
+ * which the peer takes nothing in the clear. */
 #ifndef VS_LINK_SESSION_H
 #define VS_LINK_SESSION_H
 

@@ -40,7 +40,7 @@ enum vs_kind {
 
 /* How far ahead of the highest counter that has come sealed a clear one may be. Nothing authenticates it, so this
  * bounds what an invented one can do; a sender must seal at least so often, and ours does much more often. */
-#define VS_CLEAR_AHEAD (1u << 16)
+#define VS_CLEAR_AHEAD (1u << 12)
 
 #define VS_FRAGMENT_HEADER 8
 #define VS_FRAGMENT_TOTAL_MAX 65535

@@ -13,7 +13,7 @@
 
 /* What a worker writes is on cache lines of its own. */
 struct worker {
-	_Alignas(64) struct vs_bridge_stats stats;
+	_Alignas(VS_CACHE_LINE) struct vs_bridge_stats stats;
 };
 
 struct vs_bridge {

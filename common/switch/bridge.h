@@ -26,7 +26,7 @@
  *
  * Counting. A frame that goes nowhere is counted once, at the port that it came in by. What one of several output
  * ports cannot take (GIANT, NO_BUFFER) is counted at that output port. The bridge's own counts, by worker, are the sums
- * of all ports, those since removed included.
+ * of all ports, those since removed included, and of crossings whose port has gone or changed meanwhile.
  *
  * Threads. One thread, the owner, makes and changes ports; vs_bridge_input() and vs_bridge_arrive() are called by the
  * workers and never wait for the owner or for each other. */

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #define WORD_BITS 64
-#define CACHE_LINE 64
 
 /* A bit for each id, so that a flood finds the ports that are up without looking at the others. */
 struct id_set {
@@ -147,7 +146,7 @@ static uint32_t lowest_free_id(const struct vs_porttable *table)
 
 static struct vs_port *new_port(const struct vs_port_config *config)
 {
-	struct vs_port *port = aligned_alloc(CACHE_LINE, sizeof(*port));
+	struct vs_port *port = aligned_alloc(VS_CACHE_LINE, sizeof(*port));
 	struct config_box *box = box_config(config);
 
 	if (!port || !box) {

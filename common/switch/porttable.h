@@ -61,7 +61,7 @@ struct vs_port {
 	_Atomic(const struct vs_port_config *) config;
 	struct vs_port *next_retired;
 	/* Away from what other workers read. */
-	_Alignas(64) struct vs_port_counters counters;
+	_Alignas(VS_CACHE_LINE) struct vs_port_counters counters;
 };
 
 static inline const struct vs_port_config *vs_port_config_of(const struct vs_port *port)

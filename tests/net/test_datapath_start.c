@@ -114,7 +114,9 @@ static void test_handshakes(void **state)
 		assert_int_equal(s.answers, 40);
 		ask(&s, 1, VS_HANDSHAKE_MAX + 1);
 		wait_for(&s, 41);
-		assert_int_equal(lan_stats(&s.lan).drops.count[VS_DROP_BAD_HANDSHAKE], 1);
+		ask(&s, 1, VS_INITIATION_SIZE - 1);
+		wait_for(&s, 42);
+		assert_int_equal(lan_stats(&s.lan).drops.count[VS_DROP_BAD_HANDSHAKE], 2);
 		close_stranger(&s);
 	}
 }
@@ -125,7 +127,7 @@ static void test_flood_of_handshakes(void **state)
 	struct stranger s;
 	(void)state;
 	open_stranger(&s, 2);
-	ask(&s, 1000, 100);
+	ask(&s, 1000, VS_INITIATION_SIZE);
 	while (lan_stats(&s.lan).carrier.rx_datagrams < 1000)
 		;
 	wait_for(&s, 1000);

@@ -1,7 +1,9 @@
 /* base/gso against the kernel: a super-frame that enters a bridge by a TAP device with a virtio-net header leaves it
- * by one without offloads, cut by the kernel. What vs_gso_segment() makes of it must be the same, byte for byte. Needs
+ * by one without offloads, cut by the kernel. What vs_gso_segment() makes of it must be the same, byte for byte. And
+ * switch/gro: the kernel cuts frames that were joined into the same ones, and hands them to a socket one by one. Needs
  * no privilege, but namespaces. */
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
@@ -21,12 +23,15 @@
 #include <cmocka.h>
 
 #include "base/gso.h"
+#include "io/tap_super.h"
 #include "netns.h"
 #include "superframe.h"
+#include "switch/gro.h"
 
 #define BRIDGE "vgbr"
 #define SUPER "vgsuper" /* takes super-frames */
 #define PLAIN "vgplain" /* hands out complete frames only */
+#define LOCAL "vglocal" /* no port of the bridge: this host is behind it */
 
 #define FIN 0x01
 #define PSH 0x08
@@ -253,12 +258,141 @@ static void test_checksums_are_the_kernels(void **state)
 	}
 }
 
+/* --- Joined again ------------------------------------------------------------------------------------------------- */
+
+struct joined {
+	struct vs_frame_list frames; /* what the super-frame stands for */
+	struct vs_gro run;           /* the same, joined */
+};
+
+/* Cuts the super-frame, whose segments are to be all joined or not at all; false: they are not. */
+static bool join(struct joined *joined, const struct superframe *s)
+{
+	struct vs_frame *super = superframe_new(pool, s);
+	bool all = true;
+
+	memset(&joined->run, 0, sizeof(joined->run));
+	vs_frame_list_init(&joined->frames, VS_GSO_SEGMENTS_MAX);
+	assert_int_equal(vs_gso_segment(pool, super, 1522, &joined->frames), 0);
+	vs_frame_unref(super);
+	for (uint32_t i = 0; all && i < joined->frames.count; i++) {
+		struct vs_frame *frame = vs_frame_ref(joined->frames.ring[i]);
+
+		all = vs_gro_add(&joined->run, frame);
+		if (!all)
+			vs_frame_unref(frame);
+	}
+	return all && joined->run.count > 1;
+}
+
+static void part(struct joined *joined)
+{
+	vs_gro_clear(&joined->run);
+	vs_frame_list_fini(&joined->frames);
+}
+
+static void write_run(int fd, struct joined *joined)
+{
+	struct vs_drops drops = { 0 };
+
+	assert_int_equal(vs_tap_super_write_run(fd, &joined->run, &drops), 0);
+	assert_int_equal(drops.count[VS_DROP_TAP_WRITE], 0);
+}
+
+static void test_runs_are_cut_into_what_they_were(void **state)
+{
+	unsigned tried = 0;
+
+	(void)state;
+	for (size_t i = 0; i < VS_ARRAY_SIZE(table); i++) {
+		struct joined joined;
+		struct vs_frame *frame;
+
+		if (!(table[i].udp && !have_uso) && join(&joined, &table[i])) {
+			tried++;
+			write_run(super_fd, &joined);
+			for (unsigned index = 0; (frame = vs_frame_list_pop(&joined.frames)); index++) {
+				compare(frame, index, table[i].name);
+				vs_frame_unref(frame);
+			}
+		}
+		part(&joined);
+	}
+	assert_true(tried >= (have_uso ? 10u : 6u));
+}
+
+/* The device behind which this host has the address that super-frames go to. */
+static int open_local(void)
+{
+	static const uint8_t mac[6] = { 2, 0, 0, 0, 0, 0xb };
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a000002) };
+	struct sockaddr_in mask = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0xffffff00) };
+	struct ifreq request = { .ifr_hwaddr.sa_family = 1 /* Ethernet */ };
+	int control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int fd = open_tap(LOCAL, IFF_VNET_HDR);
+
+	set_offloads(fd);
+	strcpy(request.ifr_name, LOCAL);
+	memcpy(request.ifr_hwaddr.sa_data, mac, sizeof(mac));
+	assert_int_equal(ioctl(control, SIOCSIFHWADDR, &request), 0);
+	memcpy(&request.ifr_addr, &address, sizeof(address));
+	assert_int_equal(ioctl(control, SIOCSIFADDR, &request), 0);
+	memcpy(&request.ifr_addr, &mask, sizeof(mask));
+	assert_int_equal(ioctl(control, SIOCSIFNETMASK, &request), 0);
+	raise_device(control, LOCAL);
+	close(control);
+	return fd;
+}
+
+static void receive_each(int sock, struct vs_frame_list *frames, uint32_t headers)
+{
+	struct vs_frame *frame;
+
+	while ((frame = vs_frame_list_pop(frames))) {
+		struct pollfd p = { .fd = sock, .events = POLLIN };
+		uint8_t got[2048];
+
+		assert_int_equal(poll(&p, 1, 5000), 1);
+		assert_int_equal(recv(sock, got, sizeof(got), 0), frame->len - headers);
+		assert_memory_equal(got, vs_frame_cbytes(frame) + headers, frame->len - headers);
+		vs_frame_unref(frame);
+	}
+}
+
+/* A program that knows nothing of super-frames receives the datagrams that were sent. */
+static void test_a_socket_receives_datagrams(void **state)
+{
+	static const struct superframe datagrams[] = {
+		{ "64 of 22 bytes", false, true, 0, 0, 0, 0, 0, 64 * 22, 22 },
+		{ "a shorter last one", false, true, 0, 0, 0, 0, 0, 10 * 1472 + 1, 1472 },
+		{ "two", false, true, 0, 0, 0, 0, 0, 2, 1 },
+	};
+	struct sockaddr_in any = { .sin_family = AF_INET, .sin_port = htons(5201) };
+	int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int fd = open_local();
+
+	(void)state;
+	assert_int_equal(bind(sock, (struct sockaddr *)&any, sizeof(any)), 0);
+	for (size_t i = 0; have_uso && i < VS_ARRAY_SIZE(datagrams); i++) {
+		struct joined joined;
+
+		assert_true(join(&joined, &datagrams[i]));
+		write_run(fd, &joined);
+		receive_each(sock, &joined.frames, superframe_parts(&datagrams[i]).payload);
+		part(&joined);
+	}
+	close(fd);
+	close(sock);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_segments_are_the_kernels),
 		cmocka_unit_test(test_all_checksums_of_segments),
 		cmocka_unit_test(test_checksums_are_the_kernels),
+		cmocka_unit_test(test_runs_are_cut_into_what_they_were),
+		cmocka_unit_test(test_a_socket_receives_datagrams),
 	};
 
 	vs_netns_enter();

@@ -86,7 +86,7 @@ static void test_next(void **state)
 /* Against a model that remembers every counter, over more than one round of the ring. */
 static void test_model(void **state)
 {
-	enum { COUNTERS = 4 * VS_CLEARWINDOW_BITS };
+	enum { COUNTERS = 64 * VS_CLEARWINDOW_BITS };
 	static struct vs_clearwindow w;
 	static bool seen[COUNTERS];
 	uint64_t sealed = 0;
@@ -99,7 +99,7 @@ static void test_model(void **state)
 		seed = seed * 1664525 + 1013904223;
 		uint32_t r = seed >> 8;
 		if (r % 16 == 0) {
-			sealed += r / 16 % (r % 8192 == 0 ? 100000 : 100);
+			sealed += r / 16 % (r % 8192 == 0 ? 5 * VS_CLEARWINDOW_BITS : 100);
 			vs_clearwindow_sealed(&w, sealed);
 			continue;
 		}

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "link/link.h"
+#include "link/session.h"
 
 #define PIPE_MAX 8192
 
@@ -523,6 +524,80 @@ static void test_datagram_mode(void **state)
 	close_world(w);
 }
 
+/* The next datagram of a link that always has data to send, in the middle of which others are due. */
+static size_t output_in_burst(struct world *w)
+{
+	uint8_t buffer[VS_DATAGRAM_MAX];
+	struct vs_link_sent sent;
+
+	for (uint32_t i = 0; i < 10; i++)
+		send_frame(w, &w->a, i, 200);
+	size_t len = vs_link_output(w->a.link, w->now, buffer, sizeof(buffer), &sent);
+	assert_true(len > 0);
+	return len;
+}
+
+/* A link without a pacer, whose queue never empties and who hears nothing, has no occasion to look at the clock but time
+ * itself: what is due goes all the same, within the turn of the caller in which it is due. */
+static void test_data_delay_nothing_else(void **state)
+{
+	enum { PROBE = VS_SEAL_OVERHEAD + VS_KIND_SIZE + 4, ANCHOR = VS_SEAL_OVERHEAD + VS_KIND_SIZE };
+	static const struct {
+		enum vs_protection protection;
+		uint64_t keepalive_usec, due_usec;
+		unsigned turn; /* datagrams a millisecond */
+		size_t len;
+	} cases[] = {
+		{VS_PROTECTION_ENCRYPTED, 50 * VS_MSEC, 50 * VS_MSEC, 4, PROBE},
+		/* The row of clear ones is not at its end by then. */
+		{VS_PROTECTION_NONE, VS_SEC, VS_CLEAR_ANCHOR, 2, ANCHOR},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < VS_ARRAY_SIZE(cases); i++) {
+		struct world *w = open_world();
+		struct vs_params params = default_params();
+		params.congestion = VS_CONGESTION_NONE;
+		params.protection = cases[i].protection;
+		params.keepalive_usec = cases[i].keepalive_usec;
+		params.datagram_max = VS_DATAGRAM_BASE; /* nothing to be probed */
+		install(w, &params);
+		run_until(w, w->now + VS_SEC);
+		stream(w, &w->a, 100, 200, VS_MSEC);
+		send_frame(w, &w->a, 100, 200);
+		run_until(w, w->now + VS_CLEAR_ANCHOR + 30 * VS_MSEC);
+		struct vs_link_stats stats;
+		vs_link_stats(w->a.link, w->now, &stats);
+		uint64_t since = cases[i].protection == VS_PROTECTION_NONE ? 0 : stats.heard_usec_ago;
+		uint64_t due = w->now - since + cases[i].due_usec, first = VS_NEVER;
+		while (w->now <= due + VS_MSEC && first == VS_NEVER) {
+			for (unsigned k = 0; k < cases[i].turn; k++)
+				if (output_in_burst(w) == cases[i].len)
+					first = vs_time_min(first, w->now);
+			w->now += VS_MSEC;
+		}
+		assert_in_range(first, due, due + VS_MSEC);
+		close_world(w);
+	}
+}
+
+/* Nor do they delay a CLOSE that is asked for between two of them. */
+static void test_data_do_not_delay_a_close(void **state)
+{
+	(void)state;
+	struct world *w = open_world();
+	struct vs_params params = default_params();
+	params.congestion = VS_CONGESTION_NONE;
+	install(w, &params);
+	run_until(w, w->now + VS_SEC);
+	assert_true(output_in_burst(w) > 100);
+	assert_true(output_in_burst(w) > 100);
+	vs_link_close(w->a.link, VS_CLOSE_KICKED);
+	assert_true(output_in_burst(w) < 50);
+	assert_true(output_in_burst(w) > 100);
+	close_world(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -540,6 +615,8 @@ int main(void)
 		cmocka_unit_test(test_super_frames),
 		cmocka_unit_test(test_super_frames_that_were_not_agreed_on),
 		cmocka_unit_test(test_datagram_mode),
+		cmocka_unit_test(test_data_delay_nothing_else),
+		cmocka_unit_test(test_data_do_not_delay_a_close),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -181,6 +181,25 @@ static void test_late_datagram_is_taken_off(void **state)
 	assert_int_equal(report.lost, 0);
 }
 
+/* Somebody can have used a counter before the peer, where nothing is sealed. It counts once, and nothing is lost less. */
+static void test_a_counter_counts_once(void **state)
+{
+	struct vs_report_rx r;
+
+	(void)state;
+	vs_report_rx_init(&r);
+	receive(&r, 0, 9, 0);
+	receive(&r, 5, 9, 0); /* not judged yet */
+	struct vs_report report = take_all(&r, INTERVAL);
+	assert_int_equal(report.received, 12);
+	assert_int_equal(report.judged, 11);
+	receive(&r, 0, 9, 5 * INTERVAL); /* judged */
+	report = take_all(&r, 5 * INTERVAL);
+	assert_int_equal(report.received, 14);
+	assert_int_equal(report.highest, 13);
+	assert_int_equal(report.lost, 0);
+}
+
 static void test_gap_is_judged_by_distance(void **state)
 {
 	struct vs_report_rx r;
@@ -488,6 +507,7 @@ int main(void)
 		cmocka_unit_test(test_a_gap_is_not_loss_at_once),
 		cmocka_unit_test(test_reordering_is_not_loss),
 		cmocka_unit_test(test_late_datagram_is_taken_off),
+		cmocka_unit_test(test_a_counter_counts_once),
 		cmocka_unit_test(test_gap_is_judged_by_distance),
 		cmocka_unit_test(test_bursts),
 		cmocka_unit_test(test_burst_across_reports),
