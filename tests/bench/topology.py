@@ -199,9 +199,12 @@ class Network:
     def counters(self, namespace, device):
         return json.loads(self.ip(namespace, "-j", "-s", "link", "show", "dev", device))[0]["stats64"]
 
-    def received(self, namespace, device):
-        """Frames that have come in by the device."""
-        return self.counters(namespace, device)["rx"]["packets"]
+    def udp_arrived(self, namespace):
+        """UDP datagrams that have reached a socket, those that found its buffer full included."""
+        names, values = (line.split()[1:] for line in run(*inside(namespace, "cat", "/proc/net/snmp")).splitlines()
+                         if line.startswith("Udp:"))
+        udp = dict(zip(names, map(int, values)))
+        return udp["InDatagrams"] + udp["RcvbufErrors"]
 
     def hub_bytes(self, devices):
         """Bytes that these devices of the hub have taken in and given out, as (rx, tx)."""
