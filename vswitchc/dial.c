@@ -236,16 +236,19 @@ static void install_session(struct client *client, struct vs_initiator_result *r
 static void terms_refused(struct client *client, const struct vs_params *terms)
 {
 	enum vs_protection weakest = (enum vs_protection)client->config.weakest_cipher;
+	struct vs_offer offer = vs_offer_default();
 	client->not_before_usec = vs_loop_now(client->loop) + TERMS_AGAIN;
 	if (terms->protection > weakest)
 		client_complain(client,
 				"not connected: the server has cipher = %s for us, which weakest_cipher = %s here "
 				"forbids",
 				vs_cipher_text(terms->cipher, terms->protection), vs_protection_name(weakest));
-	else
+	else if (!vs_offer_supports(&offer, terms->cipher, terms->mode))
 		client_complain(client,
 				"not connected: the server demands cipher %s and mode %s, which we do not offer",
 				vs_cipher_text(terms->cipher, terms->protection), vs_mode_name(terms->mode));
+	else
+		client_complain(client, "not connected: the server demands terms that we have not offered");
 }
 
 static void task_done(struct vs_offload_job *job, int status)

@@ -66,8 +66,8 @@ uint64_t vs_arq_rx_deadline(const struct vs_arq_rx *rx);
 size_t vs_arq_rx_write_acks(struct vs_arq_rx *rx, uint64_t now, uint8_t *out, size_t room);
 
 /* In the clear: drops what has been kept in lanes that have not moved since `before`, and what they have of a frame.
- * For use while the peer is known to be there: it would have filled a gap of its own making, or skipped it, long ago, so
- * what is kept is somebody else's. Returns whether lanes are left that wait for more. */
+ * For use while the peer is known to be there: it would have filled a gap of its own making, or skipped it, long
+ * ago, so what is kept is somebody else's. Returns whether lanes are left that wait for more. */
 bool vs_arq_rx_forget(struct vs_arq_rx *rx, uint64_t before);
 
 /* Gives memory of lanes without any state in flight back. */

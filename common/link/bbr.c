@@ -24,9 +24,10 @@
  *
  *  - User space. Both ends run when the scheduler lets them: on a LAN with min_rtt = 100 us, acknowledgements come in
  *    lumps of up to a millisecond. The window allows for that (WINDOW_SLACK), or for what aggregation is measured
- *    (extra_acked) where that is more and min_rtt is over LAN_RTT: on a LAN, lumps are our own doing, and allowing
- *    for all of what is measured would let them grow into a queue of milliseconds. A round or a phase lasts at least 4
- *    ms, so that the memory of ten rounds is longer than one hiccup.
+ *    (extra_acked) where that is more. On a LAN (min_rtt under a millisecond) lumps are our own doing. The rate within
+ *    one is a multiple of what the path carries, so the bandwidth is what whole rounds deliver; and the window is one
+ *    bandwidth-delay product and the slack, as all that is more would stand in a queue of milliseconds. A round or a
+ *    phase lasts at least 4 ms, so that the memory of ten rounds is longer than one hiccup.
  *
  *  - PROBE_RTT keeps half a window for 100 ms or a round trip, every 10 s or 64 round trips, whichever is longer, so
  *    it costs under 1 % of the throughput. It is not needed where samples near min_rtt came by themselves (the
@@ -53,7 +54,6 @@
 
 #define WINDOW_SLACK (1 * VS_MSEC)
 #define WINDOW_DATAGRAMS_MIN 10
-#define LAN_RTT (1 * VS_MSEC)
 
 #define LOSS_ALONE 9830u      /* 15 % in 1/65536 */
 #define LOSS_WITH_DELAY 1311u /* 2 % */
@@ -339,11 +339,13 @@ static void set_rate(struct bbr *b)
 
 static uint64_t target_window(const struct bbr *b)
 {
+	uint64_t bdp = vs_bbr_model_bdp(&b->model), window;
 	uint64_t slack = vs_bbr_model_bytes_in(&b->model, WINDOW_SLACK);
-	bool lan = b->model.min_rtt_usec < LAN_RTT;
-	uint64_t extra = lan ? 0 : vs_bbr_model_extra_acked(&b->model);
-	uint64_t window = scale(vs_bbr_model_bdp(&b->model), GAIN_WINDOW) + VS_MAX(slack, extra);
 
+	if (vs_bbr_model_is_lan(&b->model))
+		window = bdp + slack;
+	else
+		window = scale(bdp, GAIN_WINDOW) + VS_MAX(slack, vs_bbr_model_extra_acked(&b->model));
 	return VS_MAX(window, datagrams(b, WINDOW_DATAGRAMS_MIN));
 }
 

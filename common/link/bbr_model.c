@@ -10,6 +10,7 @@
 #define ROUND_MIN (4 * VS_MSEC)
 #define QUEUE_EPOCH_MIN (10 * VS_MSEC)
 #define BDP_DATAGRAMS_MIN 4
+#define LAN_RTT (1 * VS_MSEC)
 
 void vs_bbr_model_start(struct vs_bbr_model *m, uint32_t datagram, uint64_t now)
 {
@@ -22,11 +23,17 @@ void vs_bbr_model_start(struct vs_bbr_model *m, uint32_t datagram, uint64_t now)
 	m->queue_min_rtt_usec = UINT64_MAX;
 }
 
+bool vs_bbr_model_is_lan(const struct vs_bbr_model *m)
+{
+	return m->min_rtt_usec && m->min_rtt_usec < LAN_RTT;
+}
+
 static bool update_round(struct vs_bbr_model *m, uint64_t now, uint64_t prior_delivered, uint64_t delivered)
 {
 	if (prior_delivered < m->round_delivered || vs_time_since(now, m->round_since_usec) < ROUND_MIN)
 		return false;
 	m->round++;
+	m->round_rate = (delivered - m->round_delivered) * VS_SEC / vs_time_since(now, m->round_since_usec);
 	m->round_delivered = delivered;
 	m->round_since_usec = now;
 	return true;
@@ -34,12 +41,21 @@ static bool update_round(struct vs_bbr_model *m, uint64_t now, uint64_t prior_de
 
 /* An app-limited sample is a lower bound: it may raise the estimate but does not replace it; nor does it tell of a
  * path that has become slower. */
-static void update_bandwidth(struct vs_bbr_model *m, const struct vs_rate_sample *sample)
+static void learn_bandwidth(struct vs_bbr_model *m, uint64_t rate, bool app_limited)
+{
+	if (rate && (!app_limited || rate >= vs_bbr_model_bandwidth(m)))
+		vs_minmax_max(&m->bandwidth, BANDWIDTH_ROUNDS, m->round, rate);
+}
+
+static void update_bandwidth(struct vs_bbr_model *m, const struct vs_rate_sample *sample, bool ended)
 {
 	m->round_best = VS_MAX(m->round_best, sample->rate);
+	m->round_limited |= sample->app_limited;
 	m->queue_best = VS_MAX(m->queue_best, sample->app_limited ? vs_bbr_model_bandwidth(m) : sample->rate);
-	if (sample->rate && (!sample->app_limited || sample->rate >= vs_bbr_model_bandwidth(m)))
-		vs_minmax_max(&m->bandwidth, BANDWIDTH_ROUNDS, m->round, sample->rate);
+	if (!vs_bbr_model_is_lan(m))
+		learn_bandwidth(m, sample->rate, sample->app_limited);
+	else if (ended)
+		learn_bandwidth(m, m->round_rate, m->round_limited);
 }
 
 static void update_jitter(struct vs_bbr_model *m, uint64_t rtt, uint64_t srtt)
@@ -84,7 +100,7 @@ bool vs_bbr_model_ack(struct vs_bbr_model *m, uint64_t now, const struct vs_cong
 {
 	bool ended = update_round(m, now, sample->prior_delivered, delivered);
 
-	update_bandwidth(m, sample);
+	update_bandwidth(m, sample, ended);
 	update_min_rtt(m, now, ack->rtt_usec);
 	update_jitter(m, ack->rtt_usec, ack->srtt_usec);
 	update_extra_acked(m, now, sample->acked, window);
@@ -98,6 +114,7 @@ bool vs_bbr_model_ack(struct vs_bbr_model *m, uint64_t now, const struct vs_cong
 void vs_bbr_model_begin_round(struct vs_bbr_model *m)
 {
 	m->round_best = 0;
+	m->round_limited = false;
 	m->round_min_rtt_usec = UINT64_MAX;
 }
 

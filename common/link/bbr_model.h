@@ -25,6 +25,8 @@ struct vs_bbr_model {
 	uint64_t round_delivered; /* estimator's count at the begin */
 	uint64_t round_since_usec;
 	uint64_t round_best;         /* greatest delivery rate seen in it */
+	uint64_t round_rate;         /* of the whole of the last one */
+	bool round_limited;          /* some of it was app-limited */
 	uint64_t round_min_rtt_usec; /* UINT64_MAX: no sample */
 	uint64_t jitter_usec;        /* mean deviation of samples from the smoothed round-trip time */
 
@@ -75,6 +77,10 @@ uint64_t vs_bbr_model_extra_acked(const struct vs_bbr_model *m);
 
 /* Length of one phase: a round trip, but long enough for the hiccups of two schedulers. */
 uint64_t vs_bbr_model_phase(const struct vs_bbr_model *m);
+
+/* Whether the path is so short that the two ends' schedulers, and not the path, make the lumps in which data and
+ * acknowledgements come. The bandwidth is then what whole rounds have delivered: the rate within a lump says nothing. */
+bool vs_bbr_model_is_lan(const struct vs_bbr_model *m);
 
 /* Whether a round-trip time is clearly above the path's. */
 bool vs_bbr_model_is_delayed(const struct vs_bbr_model *m, uint64_t rtt_usec);

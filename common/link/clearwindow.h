@@ -4,8 +4,8 @@
  * How it works. The window stands still relative to the highest counter that has come *sealed*: from VS_REPLAY_WINDOW
  * below it to VS_CLEAR_AHEAD above it, with a bit for each counter. Only a sealed datagram moves it. Thus an invented
  * counter takes the place of one genuine datagram, and of no other; one who claims all of them takes VS_CLEAR_AHEAD
- * from a session of frames, and none from lanes, which know their segments by themselves (session.c). What is ahead of the sealed counters is only believed
- * to exist, for reports of loss, once a sealed datagram has passed it. */
+ * from a session of frames, and none from lanes, which know their segments by themselves (session.c). What is ahead of
+ * the sealed counters is only believed to exist, for reports of loss, once a sealed datagram has passed it. */
 #ifndef VS_LINK_CLEARWINDOW_H
 #define VS_LINK_CLEARWINDOW_H
 

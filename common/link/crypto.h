@@ -52,7 +52,7 @@ struct vs_crypto {
 	/* Encrypts the concatenation of the parts (n <= VS_AEAD_PARTS_MAX) and appends the tag: `out` receives
 	 * sum + VS_SEAL_TAG bytes and does not overlap the parts, except that a single part may equal `out`.
 	 * The nonce is 32 zero bits and the counter, encoded as Noise does it: little-endian for
-	 * ChaCha20-Poly1305, big-endian for AES-GCM. 0, or -EIO if the library failed. */
+	 * ChaCha20-Poly1305, big-endian for AES-GCM. 0, or -EIO if the library failed; libipsec-mb has no way to. */
 	int (*aead_seal)(struct vs_aead *aead, uint64_t counter, const void *ad, size_t ad_len,
 			 const struct iovec *parts, size_t n, uint8_t *out);
 	/* Decrypts len bytes (tag included) to `out` (len - VS_SEAL_TAG bytes; may equal `data`).

@@ -108,6 +108,7 @@ static int aead_seal(struct vs_aead *aead, uint64_t counter, const void *ad, siz
 	if (aead->cipher == VS_CIPHER_AES_256_GCM) {
 		struct gcm_context_data ctx;
 		IMB_AES256_GCM_ENC(manager, &aead->gcm, &ctx, out, in, size, nonce, ad, ad_len, out + size, VS_SEAL_TAG);
+		vs_wipe(&ctx, sizeof(ctx)); /* from its hash, with the datagram, the hash key follows */
 	} else {
 		struct chacha20_poly1305_context_data ctx;
 		IMB_CHACHA20_POLY1305_INIT(manager, aead->key, &ctx, nonce, ad, ad_len);
@@ -140,6 +141,7 @@ static int aead_open(struct vs_aead *aead, uint64_t counter, const void *ad, siz
 	if (aead->cipher == VS_CIPHER_AES_256_GCM) {
 		struct gcm_context_data ctx;
 		IMB_AES256_GCM_DEC(manager, &aead->gcm, &ctx, out, data, size, nonce, ad, ad_len, tag, VS_SEAL_TAG);
+		vs_wipe(&ctx, sizeof(ctx));
 	} else {
 		struct chacha20_poly1305_context_data ctx;
 		IMB_CHACHA20_POLY1305_INIT(manager, aead->key, &ctx, nonce, ad, ad_len);

@@ -27,6 +27,7 @@ struct vs_initiator {
 	struct vs_noise template; /* as it is before the first message */
 	uint8_t psk[VS_KEY_SIZE];
 	struct vs_offer offer;
+	enum vs_protection protection; /* of the last session */
 	uint8_t mac1_key[VS_HASH_SIZE]; /* of messages to us */
 
 	enum state state;
@@ -222,6 +223,12 @@ enum vs_initiator_event vs_initiator_input(struct vs_initiator *in, const uint8_
 	return VS_INITIATOR_DROPPED;
 }
 
+/* What somebody else may have put into lanes must not come up under a protection that forbids it. */
+static bool is_acceptable(const struct vs_initiator *in, const struct vs_params *params)
+{
+	return vs_params_fit(params, &in->offer) && (!params->resumed || params->protection == in->protection);
+}
+
 /* A response that fails was not the server's: the attempt and its deadline stand. One that the offer does not allow is
  * the attempt's answer, but the server's mind may be changed by the next. */
 static enum vs_initiator_event response_read(struct vs_initiator *in, const struct vs_handshake_job *job,
@@ -234,12 +241,13 @@ static enum vs_initiator_event response_read(struct vs_initiator *in, const stru
 	}
 	abandon(in);
 	result->params = job->params;
-	if (!vs_params_fit(&job->params, &in->offer)) {
+	if (!is_acceptable(in, &job->params)) {
 		result->reason = VS_DROP_HANDSHAKE_TERMS;
 		return VS_INITIATOR_REFUSED;
 	}
 	in->state = IDLE;
 	in->offer.incarnation = job->params.incarnation;
+	in->protection = job->params.protection;
 	result->keys = job->keys;
 	return VS_INITIATOR_SESSION;
 }

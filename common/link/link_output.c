@@ -350,10 +350,10 @@ static size_t output_frames(struct vs_link *link, uint64_t now, uint8_t *out, st
 /* --- All kinds, the most urgent first --- */
 
 /* Nearly all calls are one of a row of them at the same time, for segments only: the call before has found nothing else
- * to do, and nothing has happened since. */
+ * to do, and nothing has come in since (so no PROBE_ACK is owed). */
 static bool in_burst(struct vs_link *link, uint64_t now)
 {
-	return link->burst_usec == now && !link->closing && !link->fragmenting.text && !link->probe_acks_n &&
+	return link->burst_usec == now && !link->closing && !link->fragmenting.text &&
 	       vs_session_alive(vs_link_current(link), now);
 }
 

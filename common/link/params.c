@@ -132,11 +132,15 @@ int vs_params_choose(const struct vs_policy *policy, const struct vs_offer *offe
 	return vs_params_fit(out, offer) ? 0 : -ENOTSUP;
 }
 
+bool vs_offer_supports(const struct vs_offer *offer, enum vs_cipher cipher, enum vs_mode mode)
+{
+	return offers_cipher(offer, cipher) && offer->modes & VS_OFFER_BIT(mode);
+}
+
 bool vs_params_fit(const struct vs_params *params, const struct vs_offer *offer)
 {
-	return params->version <= offer->version && offers_cipher(offer, params->cipher) &&
-	       vs_offer_allows(offer, params->protection) &&
-	       (offer->modes & VS_OFFER_BIT(params->mode)) && params->lanes <= offer->lanes_max &&
+	return params->version <= offer->version && vs_offer_supports(offer, params->cipher, params->mode) &&
+	       vs_offer_allows(offer, params->protection) && params->lanes <= offer->lanes_max &&
 	       params->datagram_max <= offer->datagram_max && !(params->features & ~offer->features) &&
 	       params->resumed == (params->incarnation == offer->incarnation);
 }

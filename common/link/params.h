@@ -120,6 +120,9 @@ int vs_params_choose(const struct vs_policy *policy, const struct vs_offer *offe
 /* Whether the client agrees to this protection. */
 bool vs_offer_allows(const struct vs_offer *offer, enum vs_protection protection);
 
+/* Whether the client can do this cipher and this mode. */
+bool vs_offer_supports(const struct vs_offer *offer, enum vs_cipher cipher, enum vs_mode mode);
+
 /* Whether a response keeps within the offer that it answers. */
 bool vs_params_fit(const struct vs_params *params, const struct vs_offer *offer);
 

@@ -43,6 +43,7 @@ static void check_arrivals(const struct pair *pair, const struct stream *s)
 	MUST(pair->client.frames == (s->both_ways ? sent : 0));
 	MUST(s->pair.loss_percent == 0 || pair->lost * 100 > sent);
 	MUST((stats.arq_tx.retransmitted == 0) == (s->pair.loss_percent == 0));
+	MUST((stats.tx_clear > 0) == (s->pair.protection == VS_PROTECTION_NONE));
 	MUST((stats.fragments_sent > 0) == (s->pair.mode == VS_MODE_DATAGRAM));
 }
 
@@ -80,22 +81,32 @@ static uint64_t super_receive(void)
 	return run_super(PAIR_SERVER);
 }
 
-static uint64_t run_plain(unsigned metered)
+static uint64_t run_plain(enum vs_protection protection, unsigned metered)
 {
 	return run_stream(&(struct stream){
-		.pair = { .mode = VS_MODE_RELIABLE }, .metered = metered, .frame_len = 1514, .burst = 8,
-		.every_usec = 100, .warm_bursts = 1000, .bursts = 1000,
+		.pair = { .mode = VS_MODE_RELIABLE, .protection = protection }, .metered = metered,
+		.frame_len = 1514, .burst = 8, .every_usec = 100, .warm_bursts = 1000, .bursts = 1000,
 	});
 }
 
 static uint64_t plain_send(void)
 {
-	return run_plain(PAIR_CLIENT);
+	return run_plain(VS_PROTECTION_ENCRYPTED, PAIR_CLIENT);
 }
 
 static uint64_t plain_receive(void)
 {
-	return run_plain(PAIR_SERVER);
+	return run_plain(VS_PROTECTION_ENCRYPTED, PAIR_SERVER);
+}
+
+static uint64_t clear_send(void)
+{
+	return run_plain(VS_PROTECTION_NONE, PAIR_CLIENT);
+}
+
+static uint64_t clear_receive(void)
+{
+	return run_plain(VS_PROTECTION_NONE, PAIR_SERVER);
 }
 
 static uint64_t small_both_ways(void)
@@ -142,6 +153,8 @@ const struct workload link_workloads[] = {
 	{ "link_super_receive", "segment", "64 KiB super-frames, the receiving end", super_receive },
 	{ "link_plain_send", "frame", "frames of 1500 bytes, the sending end", plain_send },
 	{ "link_plain_receive", "frame", "frames of 1500 bytes, the receiving end", plain_receive },
+	{ "link_clear_send", "frame", "frames of 1500 bytes in the clear, the sending end", clear_send },
+	{ "link_clear_receive", "frame", "frames of 1500 bytes in the clear, the receiving end", clear_receive },
 	{ "link_small", "frame", "frames of 64 bytes in both directions, both ends", small_both_ways },
 	{ "link_loss", "frame", "frames of 1500 bytes, 2 % of all datagrams lost, both ends", loss },
 	{ "link_datagram", "frame", "frames of 1500 bytes in datagram mode, in fragments, both ends", datagram_mode },

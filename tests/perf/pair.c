@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "perf/clear_crypto.h"
+#include "perf/null_crypto.h"
 #include "perf/meter.h"
 #include "perf/workload.h"
 
@@ -16,7 +16,7 @@
 static void open_end(struct pair *pair, struct pair_end *end, unsigned bit, const char *address)
 {
 	struct vs_link_config config = {
-		.crypto = &clear_crypto,
+		.crypto = &null_crypto,
 		.pool = pair->pool,
 		.queue = VS_QUEUE_CONFIG_DEFAULT,
 		.flow_key = FLOW_KEY,
@@ -46,6 +46,7 @@ static void install_keys(struct pair *pair)
 	struct vs_params params = {
 		.version = VS_PROTOCOL_VERSION,
 		.cipher = VS_CIPHER_CHACHA20_POLY1305,
+		.protection = pair->config.protection,
 		.mode = pair->config.mode,
 		.congestion = VS_CONGESTION_BBR,
 		.lanes = VS_LANES_MAX,

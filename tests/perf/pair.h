@@ -15,6 +15,7 @@
 
 struct pair_config {
 	enum vs_mode mode;
+	enum vs_protection protection;
 	uint32_t features;
 	unsigned loss_percent; /* of all datagrams, chosen by a fixed seed */
 };

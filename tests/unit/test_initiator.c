@@ -245,6 +245,35 @@ static void test_resume(void **state)
 	assert_false(f->result.params.resumed);
 }
 
+/* Lanes are not carried over to another protection: what he on the path has put into them would come up as
+ * the peer's. */
+static void test_no_resume_under_another_protection(void **state)
+{
+	static const struct {
+		enum vs_cipher_choice cipher;
+		uint64_t incarnation;
+		enum vs_initiator_event event;
+	} steps[] = {
+		{VS_CIPHER_CHOICE_NONE, 7, VS_INITIATOR_SESSION},
+		{VS_CIPHER_CHOICE_NONE, 7, VS_INITIATOR_SESSION},
+		{VS_CIPHER_CHOICE_AUTO, 7, VS_INITIATOR_REFUSED},
+		{VS_CIPHER_CHOICE_AUTO, 8, VS_INITIATOR_SESSION},
+	};
+	struct fixture *f = *state;
+
+	f->p.client_config.offer.protections = vs_protections_from(VS_PROTECTION_NONE);
+	vs_initiator_free(f->p.client);
+	f->p.client = new_client(&f->p);
+	for (size_t i = 0; i < VS_ARRAY_SIZE(steps); i++) {
+		f->p.now += 10 * VS_SEC;
+		vs_initiator_start(f->p.client, f->p.now);
+		send_initiation(f);
+		vs_policy_set_cipher(&f->policy, steps[i].cipher);
+		answer(f, steps[i].incarnation);
+		assert_int_equal(deliver(f), steps[i].event);
+	}
+}
+
 /* Under load the server asks for a cookie, and the next attempt follows at once and passes. */
 static void test_cookie(void **state)
 {
@@ -369,6 +398,7 @@ int main(void)
 		TEST(test_damaged_response),
 		TEST(test_forged_response),
 		TEST(test_resume),
+		TEST(test_no_resume_under_another_protection),
 		TEST(test_cookie),
 		TEST(test_cookie_ping_pong),
 		TEST(test_damaged_cookie),

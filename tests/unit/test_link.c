@@ -537,8 +537,8 @@ static size_t output_in_burst(struct world *w)
 	return len;
 }
 
-/* A link without a pacer, whose queue never empties and who hears nothing, has no occasion to look at the clock but time
- * itself: what is due goes all the same, within the turn of the caller in which it is due. */
+/* A link without a pacer, whose queue never empties and who hears nothing, has no occasion to look at the clock but
+ * time itself: what is due goes all the same, within the turn of the caller in which it is due. */
 static void test_data_delay_nothing_else(void **state)
 {
 	enum { PROBE = VS_SEAL_OVERHEAD + VS_KIND_SIZE + 4, ANCHOR = VS_SEAL_OVERHEAD + VS_KIND_SIZE };

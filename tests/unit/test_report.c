@@ -181,7 +181,8 @@ static void test_late_datagram_is_taken_off(void **state)
 	assert_int_equal(report.lost, 0);
 }
 
-/* Somebody can have used a counter before the peer, where nothing is sealed. It counts once, and nothing is lost less. */
+/* Somebody can have used a counter before the peer, where nothing is sealed. It counts once, and nothing is lost
+ * less. */
 static void test_a_counter_counts_once(void **state)
 {
 	struct vs_report_rx r;
