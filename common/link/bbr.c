@@ -207,7 +207,7 @@ static void advance_probe_bw(struct bbr *b, uint64_t now, uint64_t inflight)
 
 static void cut_bandwidth(struct bbr *b, uint64_t now, uint64_t delivery_rate)
 {
-	vs_bbr_model_cut(&b->model, delivery_rate);
+	vs_bbr_model_cut(&b->model, now, delivery_rate);
 	b->bandwidth_before_up = vs_bbr_model_bandwidth(&b->model);
 	enter(b, PROBE_BW_LOW, now);
 }
@@ -427,6 +427,14 @@ static void bbr_unlost(struct vs_congestion *cc, uint32_t bytes)
 	vs_loss_probe_unlost(&bbr_of(cc)->model.loss, bytes);
 }
 
+static void bbr_excused(struct vs_congestion *cc, uint64_t now)
+{
+	struct bbr *b = bbr_of(cc);
+
+	vs_bbr_model_uncut(&b->model, now);
+	set_rate(b);
+}
+
 /* The path may be gone, or have become much slower: test it with little. The window grows back by what is acknowledged,
  * and the model is kept, for an outage of seconds usually ends with the path as it was. */
 static void bbr_timeout(struct vs_congestion *cc, uint64_t now)
@@ -480,6 +488,7 @@ const struct vs_congestion_ops vs_bbr_ops = {
 	.ack = bbr_ack,
 	.lost = bbr_lost,
 	.unlost = bbr_unlost,
+	.excused = bbr_excused,
 	.timeout = bbr_timeout,
 	.window = bbr_window,
 	.rate = bbr_rate,

@@ -12,6 +12,9 @@
 #define BDP_DATAGRAMS_MIN 4
 #define LAN_RTT (1 * VS_MSEC)
 
+/* Cuts that follow each other within this time may be undone together: a path MTU that has shrunk is found in less. */
+#define CUT_MEMORY (5 * VS_SEC)
+
 void vs_bbr_model_start(struct vs_bbr_model *m, uint32_t datagram, uint64_t now)
 {
 	m->datagram = datagram;
@@ -137,11 +140,23 @@ uint64_t vs_bbr_model_stale(struct vs_bbr_model *m, uint64_t now)
 	return stale ? rate : 0;
 }
 
-void vs_bbr_model_cut(struct vs_bbr_model *m, uint64_t rate)
+void vs_bbr_model_cut(struct vs_bbr_model *m, uint64_t now, uint64_t rate)
 {
 	uint64_t bandwidth = vs_bbr_model_bandwidth(m);
 
+	if (!m->cut_usec || vs_time_since(now, m->cut_usec) > CUT_MEMORY)
+		m->uncut_bandwidth = 0;
+	m->uncut_bandwidth = VS_MAX(m->uncut_bandwidth, bandwidth);
+	m->cut_usec = now;
 	vs_minmax_reset(&m->bandwidth, m->round, rate && rate < bandwidth ? rate : bandwidth);
+	vs_loss_probe_forget(&m->loss);
+}
+
+void vs_bbr_model_uncut(struct vs_bbr_model *m, uint64_t now)
+{
+	if (m->cut_usec && vs_time_since(now, m->cut_usec) <= CUT_MEMORY)
+		vs_minmax_reset(&m->bandwidth, m->round, VS_MAX(m->uncut_bandwidth, vs_bbr_model_bandwidth(m)));
+	m->cut_usec = 0;
 	vs_loss_probe_forget(&m->loss);
 }
 

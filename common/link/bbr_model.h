@@ -14,6 +14,8 @@
 struct vs_bbr_model {
 	uint32_t datagram;
 	struct vs_minmax bandwidth; /* bytes a second, over rounds */
+	uint64_t uncut_bandwidth;   /* before the cuts of late */
+	uint64_t cut_usec;          /* when the last one was; 0: never */
 	struct vs_loss_probe loss;
 
 	uint64_t min_rtt_usec;      /* 0: unknown */
@@ -55,7 +57,10 @@ void vs_bbr_model_begin_round(struct vs_bbr_model *m);
 uint64_t vs_bbr_model_stale(struct vs_bbr_model *m, uint64_t now);
 
 /* The bandwidth is `rate` at most; what was taken for the path's own loss is forgotten. 0: unknown, bandwidth stays. */
-void vs_bbr_model_cut(struct vs_bbr_model *m, uint64_t rate);
+void vs_bbr_model_cut(struct vs_bbr_model *m, uint64_t now, uint64_t rate);
+
+/* The cuts of late were wrong. */
+void vs_bbr_model_uncut(struct vs_bbr_model *m, uint64_t now);
 
 /* A moment with an empty path (PROBE_RTT) has measured this. */
 void vs_bbr_model_set_min_rtt(struct vs_bbr_model *m, uint64_t now, uint64_t min_rtt_usec);

@@ -159,6 +159,12 @@ void vs_congestion_unlost(struct vs_congestion *cc, uint64_t now, uint32_t bytes
 	cc->ops->unlost(cc, bytes);
 }
 
+void vs_congestion_excused(struct vs_congestion *cc, uint64_t now)
+{
+	if (cc->ops->excused)
+		cc->ops->excused(cc, now);
+}
+
 void vs_congestion_timeout(struct vs_congestion *cc, uint64_t now)
 {
 	cc->ops->timeout(cc, now);

@@ -61,6 +61,9 @@ void vs_congestion_lost(struct vs_congestion *cc, uint64_t now, uint32_t bytes, 
 /* A loss was found to be reordering: bytes that vs_congestion_lost() was told of had arrived. */
 void vs_congestion_unlost(struct vs_congestion *cc, uint64_t now, uint32_t bytes);
 
+/* The losses of late were not the path's: datagrams had become too large for it. What was concluded from them is undone. */
+void vs_congestion_excused(struct vs_congestion *cc, uint64_t now);
+
 /* Nothing has been acknowledged for a whole retransmission timeout. */
 void vs_congestion_timeout(struct vs_congestion *cc, uint64_t now);
 

@@ -34,6 +34,7 @@ struct vs_congestion_ops {
 		    const struct vs_rate_sample *sample);
 	void (*lost)(struct vs_congestion *cc, uint64_t now, uint32_t bytes, uint64_t sent_usec);
 	void (*unlost)(struct vs_congestion *cc, uint32_t bytes);
+	void (*excused)(struct vs_congestion *cc, uint64_t now); /* may be NULL */
 	void (*timeout)(struct vs_congestion *cc, uint64_t now);
 	uint64_t (*window)(const struct vs_congestion *cc);
 	uint64_t (*rate)(const struct vs_congestion *cc);

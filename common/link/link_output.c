@@ -364,6 +364,13 @@ static size_t output_burst(struct vs_link *link, uint64_t now, uint8_t *out, str
 	return size;
 }
 
+/* What the path has lost because it was too large for it is no sign of congestion. */
+static void excuse_losses(struct vs_link *link, uint64_t now)
+{
+	vs_arq_tx_excuse_losses(link->arq_tx, now);
+	vs_congestion_excused(link->congestion, now);
+}
+
 static size_t output_next(struct vs_link *link, uint64_t now, uint8_t *out, struct vs_link_sent *sent)
 {
 	uint32_t id;
@@ -383,7 +390,7 @@ static size_t output_next(struct vs_link *link, uint64_t now, uint8_t *out, stru
 		uint16_t before = vs_pmtud_size(&link->pmtud);
 		bool probe = vs_pmtud_output(&link->pmtud, now, &id, &probe_size);
 		if (vs_pmtud_size(&link->pmtud) < before)
-			vs_arq_tx_excuse_losses(link->arq_tx, now);
+			excuse_losses(link, now);
 		vs_link_path_measured(link);
 		if (probe)
 			return output_probe(link, id, probe_size, now, out, sent);
