@@ -59,7 +59,8 @@ static const struct vs_schema_key common_keys[] = {
 	  .help = "Threads that move frames; each link is served by one of them. 0: as many as there are cores.",
 	  AT(workers) },
 	{ .name = "buffer_max", .type = VS_VALUE_SIZE, .min = 16 * MIB, .max = 64 * 1024 * MIB, .fallback = "256 MiB",
-	  .help = "Memory for frames that wait, divided among the workers (8 MiB each at least); beyond it frames are dropped.",
+	  .help = "Memory for frames that wait, divided among the workers (8 MiB each at least); beyond it frames are "
+		  "dropped.",
 	  AT(buffer_max) },
 	{ .name = "weakest_cipher", .type = VS_VALUE_ENUM, .choices = vs_protection_choices, .fallback = "none",
 	  .help = "No port may have a weaker `cipher`: `encrypted` forbids `auth` and `none`, `auth` forbids `none`.",

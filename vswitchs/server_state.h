@@ -48,7 +48,7 @@ struct client {
 	struct vs_list node; /* of member.clients, oldest first */
 	struct member *member;
 	struct vs_dport *port;
-	char name[VS_PORT_NAME_SIZE]; /* of the switch's port: the member's, or NAME#2 ...; before it is up, NAME#new1 ... */
+	char name[VS_PORT_NAME_SIZE]; /* of the switch's port: the member's, or NAME#2 ...; before it is up, NAME#new1 */
 	uint8_t link_id[VS_LINK_ID_SIZE];
 	char program[VS_PROGRAM_MAX + 1];
 	bool up;

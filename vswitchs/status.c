@@ -187,9 +187,9 @@ static json_t *tap_json(const struct server *server, const struct server_tap *ta
 {
 	struct vs_drops drops = { 0 };
 	struct vs_dport_view view;
-	json_t *row = json_pack("{s:s, s:s, s:s, s:s, s:o}", "name", tap->config.name, "kind", "tap", "state",
-				tap->port ? "up" : tap->give_up_usec ? "waiting" : "gone", "address", tap->config.tap.device, "vlan",
-				vlan_json(&tap->config.vlans));
+	const char *state = tap->port ? "up" : tap->give_up_usec ? "waiting" : "gone";
+	json_t *row = json_pack("{s:s, s:s, s:s, s:s, s:o}", "name", tap->config.name, "kind", "tap", "state", state,
+				"address", tap->config.tap.device, "vlan", vlan_json(&tap->config.vlans));
 	if (tap->port) {
 		vs_dport_view(tap->port, &view);
 		add_port(row, server, tap->port, &view.counters, &drops);
@@ -223,9 +223,10 @@ static json_t *macs_json(const struct server *server)
 	while (vs_mactable_next(vs_bridge_macs(bridge), vs_loop_now(server->loop), &cursor, &entry)) {
 		char mac[VS_MAC_TEXT_SIZE];
 		const struct vs_port *port = vs_porttable_get(vs_bridge_ports(bridge), entry.place.port);
+		const char *name = port ? vs_port_config_of(port)->name : "-";
 		json_array_append_new(rows, json_pack("{s:s, s:i, s:s, s:f}", "mac", vs_mac_format(&entry.mac, mac),
-						      "vlan", (int)entry.vlan, "port", port ? vs_port_config_of(port)->name : "-",
-						      "age_sec", (double)entry.age_usec / (double)VS_SEC));
+						      "vlan", (int)entry.vlan, "port", name, "age_sec",
+						      (double)entry.age_usec / (double)VS_SEC));
 	}
 	return json_pack("{s:o}", "macs", rows);
 }

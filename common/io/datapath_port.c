@@ -138,43 +138,42 @@ static void free_port(struct vs_dport *port)
 	free(port);
 }
 
-int vs_datapath_add_tap(struct vs_datapath *path, int fd, uint32_t mtu, const struct vs_port_config *config, void *user,
-			struct vs_dport **out)
+/* Has the worker put something behind the port. */
+static int finish_adding(struct vs_dport *port, void (*fn)(void *arg), struct port_call *call, struct vs_dport **out)
 {
-	struct vs_dport *port;
-	int err = new_port(least_used(path), config, user, &port);
-	if (err < 0) {
-		close(fd);
-		return err;
-	}
-	struct port_call call = { .tap = { .fd = fd, .mtu = mtu } };
-	call_worker(port, add_tap, &call);
-	if (call.err < 0) {
+	call_worker(port, fn, call);
+	if (call->err < 0) {
 		free_port(port);
-		return call.err;
+		return call->err;
 	}
 	port->lane->ports++;
 	*out = port;
 	return 0;
 }
 
+int vs_datapath_add_tap(struct vs_datapath *path, int fd, uint32_t mtu, const struct vs_port_config *config, void *user,
+			struct vs_dport **out)
+{
+	struct port_call call = { .tap = { .fd = fd, .mtu = mtu } };
+	struct vs_dport *port;
+	int err = new_port(least_used(path), config, user, &port);
+	if (err < 0) {
+		close(fd);
+		return err;
+	}
+	return finish_adding(port, add_tap, &call, out);
+}
+
 int vs_datapath_add_link(struct vs_datapath *path, const struct vs_link_config *link,
 			 const struct vs_port_config *config, void *user, struct vs_dport **out)
 {
+	struct port_call call = { .link = link };
 	struct vs_dport *port;
 	int err = new_port(least_used(path), config, user, &port);
 	if (err < 0)
 		return err;
-	struct port_call call = { .link = link };
 	port->is_link = true;
-	call_worker(port, add_link, &call);
-	if (call.err < 0) {
-		free_port(port);
-		return call.err;
-	}
-	port->lane->ports++;
-	*out = port;
-	return 0;
+	return finish_adding(port, add_link, &call, out);
 }
 
 void vs_dport_remove(struct vs_dport *port, uint8_t reason)

@@ -19,8 +19,8 @@ struct vs_udp_receiver *vs_udp_receiver_new(struct vs_carrier_stats *stats);
 void vs_udp_receiver_free(struct vs_udp_receiver *receiver);
 
 /* Reads what one recvmmsg() gives and hands it to fn in batches. `local_port` completes the local addresses.
- * The number of messages (fewer than VS_UDP_MESSAGES: those were all), or -errno: -EAGAIN: nothing waits; anything else is most likely an ICMP error, of which
- * vs_udp_read_errors() knows more. */
+ * The number of messages (fewer than VS_UDP_MESSAGES: those were all), or -errno. -EAGAIN: nothing waits; anything else
+ * is most likely an ICMP error, of which vs_udp_read_errors() knows more. */
 int vs_udp_receive(struct vs_udp_receiver *receiver, int fd, uint16_t local_port, vs_udp_receive_fn *fn,
 		   void *arg) VS_MUST_CHECK;
 

@@ -1,4 +1,5 @@
-/* What the cryptography backends have in common: how a counter becomes a nonce. Only crypto_*.c use it; everybody else uses link/crypto.h. */
+/* What the cryptography backends have in common: how a counter becomes a nonce. Only they use it; everybody else uses
+ * link/crypto.h. */
 #ifndef VS_LINK_CRYPTO_BACKEND_H
 #define VS_LINK_CRYPTO_BACKEND_H
 

@@ -83,7 +83,8 @@ static bool read_options(const struct vs_cli_args *args, unsigned keys, struct l
 {
 	*o = (struct load_options){
 		.clients = keys, .join_timeout_usec = 20 * VS_SEC, .warm_usec = 500 * VS_MSEC,
-		.seconds_usec = 3 * VS_SEC, .pairs = 1, .flows = 1, .macs = 1, .drawn = LOAD_MACS_MAX, .size = LOAD_FRAME_PLAIN_MAX,
+		.seconds_usec = 3 * VS_SEC, .pairs = 1, .flows = 1, .macs = 1, .drawn = LOAD_MACS_MAX,
+		.size = LOAD_FRAME_PLAIN_MAX,
 		.broadcast = args->value['b'] != NULL, .echo = args->value['e'] != NULL,
 	};
 	unsigned watch = 0;

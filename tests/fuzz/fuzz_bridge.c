@@ -227,7 +227,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct fuzz f; /* static for its size */
 	unsigned workers = size ? 1 + data[size - 1] % WORKERS : 1;
 	struct vs_bridge_config config = {
-		.workers = (uint8_t)workers, .ports_max = PORTS, .mac_entries = MAC_ENTRIES, .aging_usec = 60 * VS_SEC, .hash_seed = 1,
+		.workers = (uint8_t)workers, .ports_max = PORTS, .mac_entries = MAC_ENTRIES,
+		.aging_usec = 60 * VS_SEC, .hash_seed = 1,
 	};
 	struct vs_view in = vs_view_of(data, size);
 	struct vs_pool_stats stats;
