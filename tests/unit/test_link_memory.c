@@ -67,8 +67,10 @@ static void run(struct world *w, uint64_t usec)
 {
 	for (uint64_t end = w->now + usec; w->now < end; w->now += 5 * VS_MSEC)
 		for (int i = 0; i < LINKS; i++)
-			while (deliver(w, &w->pairs[i], 0) | deliver(w, &w->pairs[i], 1))
-				;
+			for (bool more = true; more;) {
+				bool there = deliver(w, &w->pairs[i], 0), back = deliver(w, &w->pairs[i], 1);
+				more = there || back;
+			}
 }
 
 static struct vs_link *new_link(struct world *w, bool initiator)
