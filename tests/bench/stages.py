@@ -45,8 +45,8 @@ KERNEL = (
 )
 # In user space the innermost function that some pattern knows decides, so that a copy belongs to who asked for it.
 USER = (
-    ("AEAD: seal", r"aead_seal"),
-    ("AEAD: open", r"aead_open"),
+    ("AEAD: seal", r"aead_seal|gcm_enc|gcm_precomp"),
+    ("AEAD: open", r"aead_open|gcm_dec"),
     ("copy into frames (deframing)", r"(vs_deframer_input|take_body)>.*mem(cpy|move)"),
     ("TAP: super-frames, checksums", r"vs_tap_|vs_gso_|vs_csum_"),
     ("buffers", r"vs_frame_(new|unref|copy|list_)|vs_pool_|malloc|free$|calloc"),
