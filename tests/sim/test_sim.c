@@ -13,6 +13,7 @@
 
 #include "sim/plan.h"
 
+/* As many as VS_SEEDS says; else so many. */
 #define SEEDS_DEFAULT 15
 /* What waits when the sources stop may be 4 MiB, on a line of 2 Mbit/s that loses much. */
 #define DRAIN_MAX (300 * VS_SEC)
@@ -151,7 +152,8 @@ static struct options parse_options(int argc, char **argv)
 		{ "scenario", required_argument, NULL, 'c' },
 		{ 0 },
 	};
-	struct options options = { .seeds = SEEDS_DEFAULT };
+	const char *seeds = getenv("VS_SEEDS");
+	struct options options = { .seeds = seeds ? (unsigned)strtoul(seeds, NULL, 10) : SEEDS_DEFAULT };
 	int c;
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		switch (c) {
