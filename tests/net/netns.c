@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -64,4 +65,36 @@ void vs_netns_enter(void)
 	if (fd < 0)
 		skip("/dev/net/tun: %s", strerror(errno));
 	close(fd);
+}
+
+static void require(int result, const char *what, const char *device)
+{
+	if (result == 0)
+		return;
+	fprintf(stderr, "%s %s: %s\n", what, device, strerror(errno));
+	exit(EXIT_FAILURE);
+}
+
+void vs_netns_raise(int control, const char *device)
+{
+	struct ifreq request = { .ifr_flags = IFF_UP };
+
+	strcpy(request.ifr_name, device);
+	require(ioctl(control, SIOCSIFFLAGS, &request), "raise", device);
+}
+
+void vs_netns_add_bridge(int control, const char *bridge)
+{
+	if (ioctl(control, SIOCBRADDBR, bridge) < 0)
+		skip("no bridge here: %s", strerror(errno));
+	vs_netns_raise(control, bridge);
+}
+
+void vs_netns_join_bridge(int control, const char *bridge, const char *device)
+{
+	struct ifreq request = { .ifr_ifindex = (int)if_nametoindex(device) };
+
+	strcpy(request.ifr_name, bridge);
+	require(ioctl(control, SIOCBRADDIF, &request), "join the bridge", device);
+	vs_netns_raise(control, device);
 }

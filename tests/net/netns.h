@@ -10,4 +10,10 @@
  * does not allow that, or has no /dev/net/tun, says so and ends the process with VS_TEST_SKIP. */
 void vs_netns_enter(void);
 
+/* In there, by any socket: makes a bridge, up, or ends the process with VS_TEST_SKIP where the kernel has none; brings a
+ * device up; makes it a port of the bridge, up. What fails otherwise ends the process with a message. */
+void vs_netns_add_bridge(int control, const char *bridge);
+void vs_netns_raise(int control, const char *device);
+void vs_netns_join_bridge(int control, const char *bridge, const char *device);
+
 #endif

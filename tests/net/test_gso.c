@@ -81,23 +81,6 @@ static int open_tap(const char *device, short flags)
 	return fd;
 }
 
-static void raise_device(int control, const char *device)
-{
-	struct ifreq request = { .ifr_flags = IFF_UP };
-
-	strcpy(request.ifr_name, device);
-	assert_int_equal(ioctl(control, SIOCSIFFLAGS, &request), 0);
-}
-
-static void join_bridge(int control, const char *device)
-{
-	struct ifreq request = { .ifr_ifindex = (int)if_nametoindex(device) };
-
-	strcpy(request.ifr_name, BRIDGE);
-	assert_int_equal(ioctl(control, SIOCBRADDIF, &request), 0);
-	raise_device(control, device);
-}
-
 /* USO came to TAP devices with Linux 6.2. */
 static void set_offloads(int fd)
 {
@@ -116,16 +99,12 @@ static int setup(void **state)
 	int control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	(void)state;
-	if (ioctl(control, SIOCBRADDBR, BRIDGE) < 0) {
-		printf("1..0 # SKIP no bridge here: %s\n", strerror(errno));
-		exit(VS_TEST_SKIP);
-	}
-	raise_device(control, BRIDGE);
+	vs_netns_add_bridge(control, BRIDGE);
 	super_fd = open_tap(SUPER, IFF_VNET_HDR);
 	set_offloads(super_fd);
 	plain_fd = open_tap(PLAIN, 0);
-	join_bridge(control, SUPER);
-	join_bridge(control, PLAIN);
+	vs_netns_join_bridge(control, BRIDGE, SUPER);
+	vs_netns_join_bridge(control, BRIDGE, PLAIN);
 	close(control);
 	pool = vs_pool_new(4 << 20);
 	return pool ? 0 : -1;
@@ -339,7 +318,7 @@ static int open_local(void)
 	assert_int_equal(ioctl(control, SIOCSIFADDR, &request), 0);
 	memcpy(&request.ifr_addr, &mask, sizeof(mask));
 	assert_int_equal(ioctl(control, SIOCSIFNETMASK, &request), 0);
-	raise_device(control, LOCAL);
+	vs_netns_raise(control, LOCAL);
 	close(control);
 	return fd;
 }

@@ -54,24 +54,13 @@ static struct vs_worker *worker;
 
 /* --- The worker and its devices ----------------------------------------------------------------------------------- */
 
-static void raise_device(int control, const char *device)
-{
-	struct ifreq request = { .ifr_flags = IFF_UP };
-
-	strcpy(request.ifr_name, device);
-	assert_int_equal(ioctl(control, SIOCSIFFLAGS, &request), 0);
-}
-
 static int open_port(int control, const char *device, bool offload)
 {
 	struct vs_fault fault;
 	int fd = vs_tap_open(device, offload, &fault);
-	struct ifreq request = { .ifr_ifindex = (int)if_nametoindex(device) };
 
 	assert_true(fd >= 0);
-	strcpy(request.ifr_name, BRIDGE);
-	assert_int_equal(ioctl(control, SIOCBRADDIF, &request), 0);
-	raise_device(control, device);
+	vs_netns_join_bridge(control, BRIDGE, device);
 	return fd;
 }
 
@@ -79,11 +68,7 @@ static void open_devices(void)
 {
 	int control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-	if (ioctl(control, SIOCBRADDBR, BRIDGE) < 0) {
-		printf("1..0 # SKIP no bridge here: %s\n", strerror(errno));
-		exit(VS_TEST_SKIP);
-	}
-	raise_device(control, BRIDGE);
+	vs_netns_add_bridge(control, BRIDGE);
 	out_fd = open_port(control, OUT, true);
 	plain_fd = open_port(control, PLAIN, false);
 	/* What vs_tap_open() has found, asked again. */
