@@ -19,25 +19,27 @@ IPERF_GRACE = 10
 
 
 def wait_for_lan(peer, network):
-    """Gives the clients their addresses as soon as their devices exist; waits until the first reaches the others."""
-    for name in network.clients:
+    """Gives the members their addresses as soon as their devices exist; waits until the first reaches the others."""
+    for name in network.members:
         device = peer.device(name)
         wait_for(lambda: network.has_device(name, device), f"{name} has no {device}", check=network.check)
         network.ip(name, "addr", "replace", network.lan[name] + "/24", "dev", device)
         network.ip(name, "link", "set", device, "up")
-    for name in network.clients[1:]:
-        ping = inside("c1", "ping", "-n", "-q", "-c", "1", "-W", "1", network.lan[name])
-        wait_for(lambda: " 1 received" in run(*ping, check=False), f"c1 does not reach {name}", check=network.check)
+    first, *others = network.members
+    for name in others:
+        ping = inside(first, "ping", "-n", "-q", "-c", "1", "-W", "1", network.lan[name])
+        wait_for(lambda: " 1 received" in run(*ping, check=False), f"{first} does not reach {name}",
+                 check=network.check)
 
 
 # --- Round trips ------------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def pinging(network, count, interval):
-    """A ping from c1 to c2 beside the block; the dictionary that it yields has the figures after the block."""
+def pinging(network, count, interval, client="c1", server="c2"):
+    """A ping from one to the other beside the block; the dictionary that it yields has the figures after the block."""
     figures = {}
-    command = inside("c1", "ping", "-n", "-c", str(count), "-i", str(interval), "-W", "2", network.lan["c2"])
+    command = inside(client, "ping", "-n", "-c", str(count), "-i", str(interval), "-W", "2", network.lan[server])
     ping = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     try:
         yield figures
@@ -76,8 +78,8 @@ def iperf_command(network, seconds, *options, client="c1", server="c2"):
     return inside(client, "iperf3", "-J", "-c", network.lan[server], "-t", str(seconds), *options)
 
 
-def iperf(network, seconds, *options):
-    output = run(*iperf_command(network, seconds, *options), check=False, timeout=seconds + IPERF_GRACE)
+def iperf(network, seconds, *options, grace=IPERF_GRACE, **ends):
+    output = run(*iperf_command(network, seconds, *options, **ends), check=False, timeout=seconds + grace)
     try:
         result = json.loads(output)
     except ValueError:

@@ -67,6 +67,17 @@ def cell(value, digits):
     return "" if value is None else f"{value:,.{digits}f}"
 
 
+def align(rows, texts):
+    """A Markdown table, of which the first columns are texts and the others numbers."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        left = [value.ljust(width) for value, width in zip(row[:texts], widths)]
+        right = [value.rjust(width) for value, width in zip(row[texts:], widths[texts:])]
+        lines.append("| " + " | ".join(left + right) + " |")
+    return "\n".join(lines)
+
+
 def table(report):
     rows = [["", "sealed", *(title for title, _, _ in COLUMNS)]]
     rows.append(["---", "---", *("---:" for _ in COLUMNS)])
@@ -74,25 +85,32 @@ def table(report):
         label = f"**{system['label']}**" if name == OURS else system["label"]
         cells = [cell(system["median"].get(key), digits) for _, key, digits in COLUMNS]
         rows.append([label, "yes" if system["sealed"] else "no", *cells])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        texts = [value.ljust(width) for value, width in zip(row[:2], widths)]
-        numbers = [value.rjust(width) for value, width in zip(row[2:], widths[2:])]
-        lines.append("| " + " | ".join(texts + numbers) + " |")
-    return "\n".join(lines)
+    return align(rows, 2)
 
 
 # --- The aims ---------------------------------------------------------------------------------------------------------
 
 
-class Aims:
-    """What the project wants to hold, said of one report. It is information: nothing fails by it."""
+class Judge:
+    """What the project wants to hold, and whether it does. It is information: nothing fails by it."""
 
     def __init__(self, report):
         self.report = report
-        self.systems = measured(report)
         self.lines = []
+
+    def say(self, aim, holds, evidence, *needed):
+        if any(value is None for value in needed):
+            self.lines.append(f"[not measured]   {aim}")
+        else:
+            self.lines.append(f"{'[holds]' if holds() else '[DOES NOT HOLD]':15}  {aim}: {evidence()}")
+
+
+class Aims(Judge):
+    """The aims of scripts/bench."""
+
+    def __init__(self, report):
+        super().__init__(report)
+        self.systems = measured(report)
 
     def figure(self, name, key):
         return self.systems.get(name, {}).get("median", {}).get(key)
@@ -107,12 +125,6 @@ class Aims:
         found = [(system["median"][key], system["label"]) for system in peers.values() for key in keys
                  if system["median"].get(key) is not None]
         return choose(found) if found else (None, None)
-
-    def say(self, aim, holds, evidence, *needed):
-        if any(value is None for value in needed):
-            self.lines.append(f"[not measured]   {aim}")
-        else:
-            self.lines.append(f"{'[holds]' if holds() else '[DOES NOT HOLD]':15}  {aim}: {evidence()}")
 
     def judge(self):
         self.judge_throughput()
@@ -225,9 +237,14 @@ def fill(text):
 
 
 def write_readme(path, report, image):
+    write_part(path, README_MARKS, readme_part(report, image))
+
+
+def write_part(path, marks, part):
+    """Puts the part between the two lines of the file that mark its place."""
     text = path.read_text(encoding="utf-8")
-    begin, end = README_MARKS
+    begin, end = marks
     if text.count(begin) != 1 or text.count(end) != 1:
         raise ValueError(f"{path} has no such lines: {begin} ... {end}")
     head, rest = text.split(begin)
-    path.write_text(f"{head}{begin}\n\n{readme_part(report, image)}\n\n{end}{rest.split(end)[1]}", encoding="utf-8")
+    path.write_text(f"{head}{begin}\n\n{part}\n\n{end}{rest.split(end)[1]}", encoding="utf-8")

@@ -1,4 +1,5 @@
-"""The machine that everything is measured on: a hub and its clients in network namespaces, and the processes in them.
+"""The machine that everything is measured on: network namespaces and the processes in them; for scripts/bench a hub and
+its clients:
 
       c1 --isolated--+               +--isolated-- c2       underlay 10.99.0.0/24, veth pairs on one bridge
       c3 --isolated--+--- br0 -------+--isolated-- c4       the clients cannot talk but through the hub
@@ -88,6 +89,12 @@ class Process:
             raise BenchError(f"{self.name} at {self.namespace} has ended: {last or 'without a word'}")
 
 
+def go_first(pid):
+    """Lets a process that measures, and does little else, run when its time has come, whatever else the machine does."""
+    with contextlib.suppress(OSError):  # some containers do not allow it
+        os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(1))
+
+
 def processes_below(pid):
     """The process and all that it has started."""
     found = [pid]
@@ -107,20 +114,22 @@ def peak_rss_mib(pid):
     return int(match.group(1)) / 1024 if match else 0
 
 
-class Network:
-    """The namespaces for one system and these clients; what it starts there; what that costs."""
+class Place:
+    """Namespaces with cables between them, which a subclass lays; what is started there; what that costs. Its `members`
+    are the namespaces that are on the LAN, and `lan` has their addresses there."""
 
-    def __init__(self, clients=("c1", "c2")):
-        self.clients = clients
-        self.namespaces = ("hub", *clients)
-        self.underlay = {"hub": HUB_ADDRESS} | {name: f"10.99.0.1{name[1:]}" for name in clients}
-        self.lan = {name: f"10.98.0.{name[1:]}" for name in clients}
+    def __init__(self, *namespaces):
+        self.namespaces = namespaces
         self.processes = []
 
     def __enter__(self):
-        shutil.rmtree(RUN, ignore_errors=True)
-        RUN.mkdir()
+        RUN.mkdir(exist_ok=True)
         try:
+            for name in self.namespaces:
+                run("ip", "netns", "add", name)
+                self.ip(name, "link", "set", "lo", "up")
+                # For what a system itself carries over TCP; some kernels allow only their default here.
+                self.sysctl(name, "net/ipv4/tcp_congestion_control", "cubic", check=False)
             self._build()
         except BaseException:
             self.__exit__()
@@ -128,19 +137,7 @@ class Network:
         return self
 
     def _build(self):
-        run("ip", "link", "add", "br0", "type", "bridge")
-        run("ip", "link", "set", "br0", "up")
-        for name in self.namespaces:
-            run("ip", "netns", "add", name)
-            run("ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
-            run("ip", "link", "set", name, "master", "br0", "up")
-            if name != "hub":
-                run("bridge", "link", "set", "dev", name, "isolated", "on")
-            self.ip(name, "addr", "add", self.underlay[name] + "/24", "dev", "eth0")
-            self.ip(name, "link", "set", "lo", "up")
-            self.ip(name, "link", "set", "eth0", "up")
-            # For what a system itself carries over TCP; some kernels allow only their default here.
-            self.sysctl(name, "net/ipv4/tcp_congestion_control", "cubic", check=False)
+        raise NotImplementedError
 
     def __exit__(self, *_):
         for process in self.processes:
@@ -157,9 +154,7 @@ class Network:
                 process.popen.wait()
         self.processes.clear()
         for name in self.namespaces:
-            run("ip", "link", "del", name, check=False)
             run("ip", "netns", "del", name, check=False)
-        run("ip", "link", "del", "br0", check=False)
 
     @staticmethod
     def ip(namespace, *arguments, check=True):
@@ -174,10 +169,10 @@ class Network:
         self.processes.append(process)
         return process
 
-    def start_hub(self, *command, listening="-Hlun", env=None):
-        """Starts the hub and waits until it listens: a client that dials too early may back off for long."""
-        self.start("hub", *command, env=env)
-        wait_for(lambda: run(*inside("hub", "ss", listening)), "the hub does not listen", check=self.check)
+    def start_listening(self, namespace, *command, listening="-Hlun", env=None):
+        """Starts a server and waits until it listens: a client that dials too early may back off for long."""
+        self.start(namespace, *command, env=env)
+        wait_for(lambda: run(*inside(namespace, "ss", listening)), f"{namespace} does not listen", check=self.check)
 
     def check(self):
         for process in self.processes:
@@ -205,6 +200,40 @@ class Network:
                          if line.startswith("Udp:"))
         udp = dict(zip(names, map(int, values)))
         return udp["InDatagrams"] + udp["RcvbufErrors"]
+
+
+class Network(Place):
+    """The hub and these clients, for one system."""
+
+    def __init__(self, clients=("c1", "c2")):
+        super().__init__("hub", *clients)
+        self.clients = self.members = clients
+        self.underlay = {"hub": HUB_ADDRESS} | {name: f"10.99.0.1{name[1:]}" for name in clients}
+        self.lan = {name: f"10.98.0.{name[1:]}" for name in clients}
+
+    def __enter__(self):
+        shutil.rmtree(RUN, ignore_errors=True)
+        return super().__enter__()
+
+    def _build(self):
+        run("ip", "link", "add", "br0", "type", "bridge")
+        run("ip", "link", "set", "br0", "up")
+        for name in self.namespaces:
+            run("ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
+            run("ip", "link", "set", name, "master", "br0", "up")
+            if name != "hub":
+                run("bridge", "link", "set", "dev", name, "isolated", "on")
+            self.ip(name, "addr", "add", self.underlay[name] + "/24", "dev", "eth0")
+            self.ip(name, "link", "set", "eth0", "up")
+
+    def __exit__(self, *_):
+        super().__exit__()
+        for name in self.namespaces:
+            run("ip", "link", "del", name, check=False)
+        run("ip", "link", "del", "br0", check=False)
+
+    def start_hub(self, *command, **how):
+        self.start_listening("hub", *command, **how)
 
     def hub_bytes(self, devices):
         """Bytes that these devices of the hub have taken in and given out, as (rx, tx)."""

@@ -106,7 +106,7 @@ static int schedule_pair(struct emu *emu, uint64_t at, const char *text)
 
 /* --- Statistics --------------------------------------------------------------------------------------------------- */
 
-static void print_way(const struct way *way, FILE *out)
+static void print_way(const struct way *way, uint64_t now, FILE *out)
 {
 	const struct vs_impair_stats *s = vs_impair_stats(way->impair);
 
@@ -115,17 +115,20 @@ static void print_way(const struct way *way, FILE *out)
 		fprintf(out, ", \"%s\": %" PRIu64, vs_impair_fate_name((enum vs_impair_fate)f), s->fates[f]);
 	fprintf(out, ", \"bytes_delivered\": %" PRIu64 ", \"duplicated\": %" PRIu64 ", \"held_back\": %" PRIu64,
 		s->bytes_delivered, s->duplicated, s->held_back);
-	fprintf(out, ", \"queue_bytes_max\": %" PRIu64 ", \"written\": %" PRIu64 ", \"refused\": %" PRIu64,
-		s->queue_bytes_max, way->written, way->refused);
+	fprintf(out, ", \"queue_bytes\": %" PRIu64 ", \"queue_bytes_max\": %" PRIu64,
+		vs_impair_queue_bytes(way->impair, now), s->queue_bytes_max);
+	fprintf(out, ", \"written\": %" PRIu64 ", \"refused\": %" PRIu64, way->written, way->refused);
 	fprintf(out, ", \"overflowed\": %" PRIu64 ", \"on_the_way\": %zu}", way->overflowed, way->line.count);
 }
 
 static void print_stats(const struct emu *emu)
 {
-	printf("{\"seconds\": %.3f, ", (double)clock_usec(emu) / (double)VS_SEC);
-	print_way(&emu->up, stdout);
+	uint64_t now = clock_usec(emu);
+
+	printf("{\"seconds\": %.3f, ", (double)now / (double)VS_SEC);
+	print_way(&emu->up, now, stdout);
 	printf(", ");
-	print_way(&emu->down, stdout);
+	print_way(&emu->down, now, stdout);
 	printf("}\n");
 	fflush(stdout);
 }

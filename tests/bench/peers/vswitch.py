@@ -36,8 +36,8 @@ class Vswitch(Peer):
         text = run(self.server, "keygen")
         return [re.search(rf"{which}_key = (\S+)", text).group(1) for which in ("private", "public")]
 
-    def server_ini(self, keys):
-        return f"[common]\nprivate_key = {keys[0]}\ncontrol = {RUN}/hub.sock\n[port]\n{self.port}\n"
+    def server_ini(self, keys, name="hub"):
+        return f"[common]\nprivate_key = {keys[0]}\ncontrol = {RUN}/{name}.sock\n[port]\n{self.port}\n"
 
     def client_ini(self, name, keys, server_keys):
         return (f"[common]\nserver_addr = {HUB_ADDRESS}\nserver_public_key = {server_keys[1]}\n"
