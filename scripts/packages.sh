@@ -4,7 +4,7 @@
 
 # shellcheck disable=SC2034 # used by those who source this
 VS_BUILD_PACKAGES=(gcc libc6-dev meson ninja-build pkg-config libevent-dev libmbedtls-dev libssl-dev libinih-dev libmnl-dev
-	libjansson-dev libxxhash-dev)
+	libjansson-dev libxxhash-dev libisal-dev)
 # For x86-64 alone; vswitch does without it.
 if [[ $(uname -m) == x86_64 ]]; then
 	VS_BUILD_PACKAGES+=(libipsec-mb-dev)
@@ -12,14 +12,17 @@ fi
 # shellcheck disable=SC2034
 VS_DEMO_PACKAGES=(iproute2 iputils-ping util-linux procps jq dnsmasq-base udhcpc iperf3)
 # shellcheck disable=SC2034
-VS_TEST_PACKAGES=(libcmocka-dev python3 tcpdump socat nftables shellcheck iproute2 iputils-ping util-linux procps jq
-	dnsmasq-base udhcpc iperf3 valgrind)
+VS_TEST_PACKAGES=(libcmocka-dev python3 tcpdump tshark socat nftables shellcheck iproute2 iputils-ping util-linux procps jq
+	dnsmasq-base udhcpc iperf3 valgrind golang-go golang-github-xtaci-kcp-dev)
 # shellcheck disable=SC2034
 VS_BENCH_PACKAGES=(python3 iproute2 iputils-ping util-linux iperf3 tcpdump linux-perf)
 # What the benchmark compares with; each may be missing.
 # shellcheck disable=SC2034
 VS_PEER_PACKAGES=(fastd openvpn openssl tinc n2n net-tools softether-vpnserver softether-vpnclient softether-vpncmd
 	wireguard-go wireguard-tools)
+# ... and what it compares with on bad lines.
+# shellcheck disable=SC2034
+VS_LOSSY_PACKAGES=(kcptun)
 
 vs_is_installed() {
 	[[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]

@@ -14,6 +14,8 @@ static const struct vs_column status_fields[] = {
 	{ "public key", "public_key", VS_CELL_TEXT }, { "round trip", "rtt_usec", VS_CELL_USEC },
 	{ "loss", "loss", VS_CELL_SHARE },          { "received", "rx_bytes", VS_CELL_BYTES },
 	{ "sent", "tx_bytes", VS_CELL_BYTES },      { "cipher", "cipher", VS_CELL_TEXT },
+	{ "mode", "mode", VS_CELL_TEXT },           { "FEC", "fec", VS_CELL_TEXT },
+	{ "regained by FEC", "fec_recovered", VS_CELL_COUNT },
 	{ "datagram", "datagram", VS_CELL_COUNT },  { "last error", "last_error", VS_CELL_TEXT },
 	{ "dropped", "drops", VS_CELL_TALLY },
 };

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "io/cli.h"
 #include "io/key.h"
+#include "io/link_status.h"
 #include "io/random.h"
 #include "io/tap.h"
 #include "vswitchc/client_state.h"
@@ -45,7 +46,8 @@ void client_set_up(struct client *client, bool up)
 		return;
 	}
 	client->last_error[0] = '\0';
-	vs_info("connected to %s, %s", vs_addr_format(&vs_link_path(link)->peer, text),
+	vs_info("connected to %s over %s, %s", vs_addr_format(&vs_link_path(link)->peer, text),
+		client_carrier_text(vs_link_path(link)->carrier),
 		vs_cipher_text(vs_link_params(link)->cipher, vs_link_params(link)->protection));
 	if (vs_link_params(link)->mtu != client->config.tap.mtu)
 		vs_warn("the MTU of %s is %u, the server's port says %u: large packets may not arrive",
@@ -73,7 +75,9 @@ static void add_link_status(json_t *status, const struct client *client, uint64_
 	char text[VS_ADDR_TEXT_MAX];
 	vs_link_stats(link, now, &stats);
 	json_object_set_new(status, "address", json_string(vs_addr_format(&vs_link_path(link)->peer, text)));
+	json_object_set_new(status, "carrier", json_string(vs_carrier_name(vs_link_path(link)->carrier)));
 	json_object_set_new(status, "cipher", json_string(stats.cipher));
+	vs_link_status_add(status, vs_link_params(link), &stats, true);
 	json_object_set_new(status, "rtt_usec", json_integer((json_int_t)stats.srtt_usec));
 	json_object_set_new(status, "loss", json_real((double)stats.loss_q16 / 65536.0));
 	json_object_set_new(status, "datagram", json_integer(stats.datagram));
@@ -139,9 +143,14 @@ static int grant(const struct vs_client_config *config, struct vs_grants *grants
 	tap.mac = vs_tap_mac(&tap, public_key, "");
 	struct vs_addr any4 = any_address(AF_INET, (uint16_t)config->local_port);
 	struct vs_addr any6 = any_address(AF_INET6, (uint16_t)config->local_port);
+	struct vs_addr tcp4 = any_address(AF_INET, 0), tcp6 = any_address(AF_INET6, 0);
 	if ((err = vs_grants_add_tap(grants, "tap", &tap)) < 0 ||
 	    (err = vs_grants_add_bind(grants, &any4, config->fwmark, config->bind_interface, 1)) < 0 ||
-	    (err = vs_grants_add_bind(grants, &any6, config->fwmark, config->bind_interface, 1)) < 0)
+	    (err = vs_grants_add_bind(grants, &any6, config->fwmark, config->bind_interface, 1)) < 0 ||
+	    (err = vs_grants_add_faketcp(grants, &tcp4, config->fwmark, config->bind_interface)) < 0 ||
+	    (err = vs_grants_add_faketcp(grants, &tcp6, config->fwmark, config->bind_interface)) < 0 ||
+	    (err = vs_grants_add_tcp(grants, &tcp4, config->fwmark, config->bind_interface)) < 0 ||
+	    (err = vs_grants_add_tcp(grants, &tcp6, config->fwmark, config->bind_interface)) < 0)
 		return err;
 	vs_grants_set_log(grants, &config->log);
 	return 0;
@@ -240,6 +249,7 @@ static int open_worker(struct client *client)
 		.handshake = client_handshake,
 		.link_events = client_link_events,
 		.tap_gone = tap_gone,
+		.conn_closed = client_conn_closed,
 		.carrier_error = client_carrier_error,
 		.arg = client,
 	};

@@ -8,6 +8,14 @@
 
 #define AT(member) VS_SCHEMA_AT(struct vs_client_config, member)
 
+static const struct vs_schema_choice carriers[] = {
+	{ "auto", VS_CLIENT_CARRIER_AUTO },
+	{ "udp", VS_CARRIER_UDP },
+	{ "faketcp", VS_CARRIER_FAKETCP },
+	{ "tcp", VS_CARRIER_TCP },
+	{ NULL, 0 },
+};
+
 static const struct vs_schema_key common_keys[] = {
 	{ .name = "server_addr", .type = VS_VALUE_ENDPOINTS, .flags = VS_SCHEMA_REQUIRED,
 	  .help = "The server's name or address, with or without a port. Of several, the first that answers is taken.",
@@ -15,6 +23,16 @@ static const struct vs_schema_key common_keys[] = {
 	{ .name = "server_port", .type = VS_VALUE_INT, .min = 1, .max = 65535, .noun = "a port", .fallback = "7000",
 	  .help = "The server's UDP port, where `server_addr` does not say it.",
 	  AT(server_port) },
+	{ .name = "carrier", .type = VS_VALUE_ENUM, .choices = carriers, .fallback = "auto",
+	  .help = "What the link travels in. `auto` takes UDP where it works, else fake TCP, else TCP, and goes back to the "
+		  "better one when that works again; the others are that one and no other.",
+	  AT(carrier) },
+	{ .name = "faketcp_port", .type = VS_VALUE_INT, .min = 1, .max = 65535, .noun = "a port",
+	  .help = "The server's port for fake TCP. If not set: the same as its UDP port.",
+	  AT(faketcp_port) },
+	{ .name = "tcp_port", .type = VS_VALUE_INT, .min = 1, .max = 65535, .noun = "a port",
+	  .help = "The server's port for TCP. If not set: the one after its UDP port.",
+	  AT(tcp_port) },
 	{ .name = "server_public_key", .type = VS_VALUE_KEY, .flags = VS_SCHEMA_REQUIRED,
 	  .help = "The server's public key.",
 	  AT(server_public_key) },

@@ -11,10 +11,13 @@
 #define VS_CLIENT_INI "/etc/vswitch/vswitchc.ini"
 #define VS_CLIENT_DEVICE "vswitch0"
 #define VS_CLIENT_USER_MAX 32
+#define VS_CLIENT_CARRIER_AUTO VS_CARRIER_KINDS
 
 struct vs_client_config {
 	struct vs_endpoint_list server_addr; /* at least one, in order of preference; each with a port */
 	uint32_t server_port;
+	int carrier; /* enum vs_carrier_kind, or VS_CLIENT_CARRIER_AUTO */
+	uint32_t faketcp_port, tcp_port; /* of the server; 0: by its UDP port, the same and the next */
 	uint8_t server_public_key[VS_KEY_SIZE];
 	struct vs_identity_config identity;
 	uint8_t preshared_key[VS_KEY_SIZE]; /* zero: none */

@@ -18,6 +18,7 @@ void vs_targets_restart(struct vs_targets *targets)
 static void next_server(struct vs_targets *targets)
 {
 	targets->server = (targets->server + 1) % targets->servers.n;
+	targets->passes += targets->server == 0;
 	targets->resolved = false;
 }
 

@@ -18,6 +18,7 @@ struct vs_targets {
 	bool resolved;
 	struct vs_addr addrs[VS_LOOKUP_ADDRS_MAX];
 	size_t n, next;
+	unsigned passes; /* times that all servers have had their turn */
 };
 
 void vs_targets_init(struct vs_targets *targets, const struct vs_endpoint_list *servers);

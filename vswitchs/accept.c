@@ -14,7 +14,7 @@ struct task {
 	struct vs_handshake_job handshake;
 	struct server *server;
 	struct vs_path path;
-	unsigned worker; /* to which it came, and through which it is answered */
+	unsigned worker; /* to which it came, and through which it is answered; or SERVER_LOBBY */
 	bool refused; /* the response only says what the port demands */
 };
 
@@ -30,9 +30,18 @@ static void run_task(struct vs_offload_job *job)
 	vs_handshake_job_run(&((struct task *)job)->handshake);
 }
 
+static void send_answer(struct server *server, unsigned worker, const uint8_t *datagram, size_t len,
+			const struct vs_path *path)
+{
+	if (worker == SERVER_LOBBY)
+		vs_lobby_send(server->lobby, datagram, len, path);
+	else
+		vs_datapath_send(server->datapath, worker, datagram, len, path);
+}
+
 static void send_to(const struct task *task, const uint8_t *datagram, size_t len)
 {
-	vs_datapath_send(task->server->datapath, task->worker, datagram, len, &task->path);
+	send_answer(task->server, task->worker, datagram, len, &task->path);
 }
 
 static void task_done(struct vs_offload_job *job, int status);
@@ -56,6 +65,7 @@ static struct vs_policy policy_of(const struct member *member)
 	vs_policy_set_cipher(&policy, (enum vs_cipher_choice)config->cipher);
 	policy.has_aes = vs_cpu_has_aes();
 	policy.congestion = (enum vs_congestion_kind)config->congestion;
+	vs_transport_set_policy(&config->transport, &policy);
 	policy.lanes = config->lanes;
 	policy.mtu = (uint16_t)config->mtu;
 	policy.keepalive_usec = config->keepalive_usec;
@@ -63,15 +73,24 @@ static struct vs_policy policy_of(const struct member *member)
 	return policy;
 }
 
+/* Lanes that others may have fed in the clear do not go on under a protection. */
+static bool is_tainted(const struct client *client, const struct vs_params *current, enum vs_protection protection)
+{
+	return vs_params_taint(current, protection) ||
+	       (client->answered_clear && protection != VS_PROTECTION_NONE);
+}
+
 /* Of the link's state here, if the client knows it; else a new one. It must never be one that the client could hold
  * without having reset its lanes when we do. */
-static uint64_t incarnation_for(const struct client *client, const struct vs_offer *offer)
+static uint64_t incarnation_for(const struct client *client, const struct vs_offer *offer,
+				enum vs_protection protection)
 {
 	struct vs_dport_view view;
 	uint64_t incarnation;
 	if (client->up) {
 		vs_dport_view(client->port, &view);
-		if (view.up && view.params.incarnation == offer->incarnation)
+		if (view.up && view.params.incarnation == offer->incarnation &&
+		    !is_tainted(client, &view.params, protection))
 			return offer->incarnation;
 	}
 	do
@@ -112,9 +131,11 @@ static void accept_client(struct task *task, const struct vs_responder_result *r
 		free_task(task);
 		return;
 	}
+	task->handshake.offer.carrier = task->path.carrier;
 	/* Then the answer only tells the client why, and no session comes of it. */
 	task->refused = vs_params_choose(&policy, &task->handshake.offer,
-					 incarnation_for(client, &task->handshake.offer), &params) < 0;
+					 incarnation_for(client, &task->handshake.offer, policy.protection),
+					 &params) < 0;
 	if (task->refused)
 		note_refusal(task, member, &params);
 	vs_random(ephemeral, sizeof(ephemeral));
@@ -139,6 +160,18 @@ static struct client *client_of_index(const struct member *member, uint32_t inde
 	return NULL;
 }
 
+/* The worker that has the link answers; before that, it gets the connection that the answer goes through. */
+static int install(struct task *task, struct client *client, const struct vs_session_keys *keys)
+{
+	if (task->worker == SERVER_LOBBY) {
+		int err = server_admit_conn(task->server, client->port, &task->path);
+		if (err < 0)
+			return err;
+		task->worker = vs_dport_worker(client->port);
+	}
+	return vs_dport_install(client->port, keys, &task->handshake.params);
+}
+
 static void install_session(struct task *task, struct vs_responder_result *result)
 {
 	struct server *server = task->server;
@@ -150,7 +183,8 @@ static void install_session(struct task *task, struct vs_responder_result *resul
 	/* Gone, or overtaken by another handshake of the same client. */
 	if (client) {
 		client->pending_index = SERVER_NO_INDEX;
-		int err = vs_dport_install(client->port, &result->keys, &task->handshake.params);
+		client->answered_clear = task->handshake.params.protection == VS_PROTECTION_NONE;
+		int err = install(task, client, &result->keys);
 		if (err < 0)
 			vs_dport_drop_index(client->port, result->keys.local_index);
 		else
@@ -212,7 +246,7 @@ void server_handshake(void *arg, const uint8_t *datagram, size_t len, const stru
 		break;
 	}
 	case VS_RESPONDER_COOKIE:
-		vs_datapath_send(server->datapath, worker, result.cookie_reply, sizeof(result.cookie_reply), path);
+		send_answer(server, worker, result.cookie_reply, sizeof(result.cookie_reply), path);
 		break;
 	default:
 		vs_drop(&server->handshake_drops, result.reason);

@@ -25,6 +25,8 @@ static const struct vs_column port_columns[] = {
 	{ "SENT", "tx_bytes", VS_CELL_BYTES },  { "DROPS", "drops", VS_CELL_SUM },
 	{ "MACS", "macs", VS_CELL_COUNT },      { "DATAGRAM", "datagram", VS_CELL_COUNT },
 	{ "VLAN", "vlan", VS_CELL_TEXT },       { "CIPHER", "cipher", VS_CELL_TEXT },
+	{ "MODE", "mode", VS_CELL_TEXT },       { "FEC", "fec", VS_CELL_TEXT },
+	{ "CARRIER", "carrier", VS_CELL_TEXT },
 };
 
 static const struct vs_column mac_columns[] = {

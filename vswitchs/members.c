@@ -94,6 +94,13 @@ static struct client *new_client(struct member *member, const struct vs_offer *o
 	return client;
 }
 
+static void drop_pending(struct client *client)
+{
+	if (client->pending_index != SERVER_NO_INDEX)
+		vs_dport_drop_index(client->port, client->pending_index);
+	client->pending_index = SERVER_NO_INDEX;
+}
+
 /* The peer is told the reason (enum vs_close_reason), unless it is 0. */
 static void free_client(struct client *client, uint8_t reason)
 {
@@ -102,8 +109,7 @@ static void free_client(struct client *client, uint8_t reason)
 		member->up--;
 		member->seen_usec = vs_loop_now(member->server->loop);
 	}
-	if (client->pending_index != SERVER_NO_INDEX)
-		vs_dport_drop_index(client->port, client->pending_index);
+	drop_pending(client);
 	vs_dport_remove(client->port, reason);
 	vs_list_remove(&client->node);
 	free(client);
@@ -305,10 +311,18 @@ void server_forget_key(struct member *member)
 	vs_responder_remove_peer(member->server->responder, member->config.public_key);
 }
 
+/* Has the client ask for the new terms. A handshake that is under way still has the old ones: nothing comes of it. */
+static void renew_terms(struct client *client)
+{
+	drop_pending(client);
+	vs_dport_renew(client->port);
+}
+
 int server_change_member(struct member *member, const struct vs_server_port_config *config, uint8_t reason)
 {
 	struct client *client;
-	if (vs_server_port_diff(&member->config, config) & ~VS_PORT_LIVE_MASK)
+	uint64_t diff = vs_server_port_diff(&member->config, config);
+	if (diff & VS_PORT_END_MASK)
 		server_kick(member, reason,
 			    reason == VS_CLOSE_SHUTDOWN ? "its configuration has changed" : vs_close_reason_text(reason));
 	member->config = *config;
@@ -321,7 +335,10 @@ int server_change_member(struct member *member, const struct vs_server_port_conf
 		memset(member->config.public_key, 0, VS_KEY_SIZE);
 	}
 	enforce_max_clients(member, NULL);
-	VS_LIST_FOREACH(&member->clients, client, struct client, node)
+	VS_LIST_FOREACH(&member->clients, client, struct client, node) {
 		configure_port(client);
+		if (diff & VS_PORT_TERMS_MASK)
+			renew_terms(client);
+	}
 	return err;
 }

@@ -126,6 +126,48 @@ static void reload_taps(struct server *server, const struct vs_server_config *fr
 	}
 }
 
+/* --- Listeners --- */
+
+static void note_listen(json_t *changes, const char *kind, const struct server_listen *listen, int err)
+{
+	if (err < 0)
+		note_failure(changes, listen->config.name, listen->fault.text);
+	else
+		note(changes, kind, listen->config.name);
+}
+
+static void prepare_listen(struct server_listen *listen, const struct vs_server_listen_config *config, json_t *changes)
+{
+	if (!config) {
+		note(changes, "removed", listen->config.name);
+		server_remove_listen(listen);
+	} else if (!vs_server_listen_equal(&listen->config, config) && server_change_listen(listen, config)) {
+		note(changes, "changed", config->name);
+	}
+}
+
+/* Ports are given up before any is taken: two sections may exchange theirs. */
+static void reload_listens(struct server *server, const struct vs_server_config *fresh, json_t *changes)
+{
+	struct server_listen *listen;
+	VS_LIST_FOREACH(&server->listens, listen, struct server_listen, node)
+		prepare_listen(listen, vs_server_config_listen(fresh, listen->config.name), changes);
+	VS_LIST_FOREACH(&server->listens, listen, struct server_listen, node)
+		if (!listen->n_sockets)
+			note_listen(changes, "changed", listen, server_open_listen(listen));
+	for (size_t i = 0; i < fresh->n_listens; i++) {
+		const char *name = fresh->listens[i].name;
+		if (server_find_listen(server, name))
+			continue;
+		int err = server_add_listen(server, &fresh->listens[i]);
+		listen = server_find_listen(server, name);
+		if (listen)
+			note_listen(changes, "added", listen, err);
+		else
+			note_failure(changes, name, strerror(-err));
+	}
+}
+
 /* --- [common] --- */
 
 static void reload_log(struct server *server, const struct vs_log_config *config, json_t *changes)
@@ -184,6 +226,7 @@ json_t *server_reload(struct server *server)
 	note_fixed_changes(server, &fresh, changes);
 	reload_members(server, &fresh, changes);
 	reload_taps(server, &fresh, changes);
+	reload_listens(server, &fresh, changes);
 	vs_bridge_set_aging(vs_datapath_bridge(server->datapath), fresh.mac_aging_usec, vs_loop_now(server->loop));
 	reload_log(server, &fresh.log, changes);
 	vs_server_config_adopt(&server->config, &fresh);

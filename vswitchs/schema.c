@@ -11,6 +11,7 @@
 #include "link/params.h"
 #include "switch/mactable.h"
 #include "switch/porttable.h"
+#include "vswitchs/schema_listen.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -38,6 +39,16 @@ static const struct vs_schema_key common_keys[] = {
 	{ .name = "bind_port", .type = VS_VALUE_INT, .min = 1, .max = 65535, .noun = "a port", .fallback = "7000",
 	  .help = "UDP port to listen on.",
 	  AT(bind_port) },
+	{ .name = "faketcp_port", .type = VS_VALUE_INT, .min = 1, .max = 65535, .flags = VS_SCHEMA_OR_ZERO,
+	  .noun = "a port",
+	  .help = "TCP port to listen on for clients that come by fake TCP; 0: none. If not set: that of `bind_port`, "
+		  "where it is free and there are the capabilities that fake TCP takes.",
+	  AT(faketcp_port.wanted) },
+	{ .name = "tcp_port", .type = VS_VALUE_INT, .min = 1, .max = 65535, .flags = VS_SCHEMA_OR_ZERO,
+	  .noun = "a port",
+	  .help = "TCP port to listen on for clients that come by TCP; 0: none. If not set: the one after `bind_port`, "
+		  "where it is free.",
+	  AT(tcp_port.wanted) },
 	{ .name = "public_addr", .type = VS_VALUE_ENDPOINT,
 	  .help = "The address by which clients reach this host, as `invite` writes it into their files.",
 	  AT(public_addr) },
@@ -131,7 +142,7 @@ static const struct vs_schema_key port_keys[VS_PORT_KEYS] = {
 #undef AT
 #define AT(member) VS_SCHEMA_AT(struct vs_vlan_config, member)
 
-static const struct vs_schema_key vlan_keys[VS_PORT_KEYS_ALL - VS_PORT_KEYS] = {
+static const struct vs_schema_key vlan_keys[VS_PORT_TRANSPORT - VS_PORT_KEYS] = {
 	{ .name = "vlan", .type = VS_VALUE_INT, .min = VS_VID_MIN, .max = VS_VID_MAX, .noun = "a VLAN",
 	  .excludes = "trunk",
 	  .help = "An access port of this VLAN. With neither `vlan` nor `trunk`, tags pass unchanged.",
@@ -148,6 +159,7 @@ static const struct vs_schema_key vlan_keys[VS_PORT_KEYS_ALL - VS_PORT_KEYS] = {
 	{                                                                                                          \
 		{ port_keys, VS_ARRAY_SIZE(port_keys), 0 },                                                        \
 		{ vlan_keys, VS_ARRAY_SIZE(vlan_keys), offsetof(struct vs_server_port_config, vlans) },            \
+		{ vs_transport_keys, VS_TRANSPORT_KEYS, offsetof(struct vs_server_port_config, transport) },       \
 	}
 
 /* Grows an array whose capacity is the next power of two. */
@@ -210,6 +222,13 @@ static const struct vs_schema_section sections[] = {
 	  .groups = {
 		{ vs_tap_keys, VS_TAP_KEYS, offsetof(struct vs_server_tap_config, tap) },
 		{ vlan_keys, VS_ARRAY_SIZE(vlan_keys), offsetof(struct vs_server_tap_config, vlans) },
+	  } },
+	{ .kind = "listen", .naming = VS_SECTION_NAMED, .open = vs_listen_open, .max = VS_SERVER_LISTENS_MAX,
+	  .help = "Takes clients that speak plain frames (PROTOCOL.md, \"Plain peers\"): no handshake, no cipher, for "
+		  "networks that are trusted. There is none unless a section says so.",
+	  .groups = {
+		{ vs_listen_keys, VS_LISTEN_KEYS, 0 },
+		{ vlan_keys, VS_ARRAY_SIZE(vlan_keys), offsetof(struct vs_server_listen_config, vlans) },
 	  } },
 };
 
@@ -287,13 +306,45 @@ static void check_bind_addr(const struct vs_server_config *config, struct vs_com
 		vs_complain(complaints, 0, "bind_addr: expected one IPv4 and one IPv6 address at most");
 }
 
+static void begin(struct vs_server_config *config)
+{
+	memset(config, 0, sizeof(*config));
+	/* Unless the file says something: "not set" is not "off". */
+	config->faketcp_port.wanted = config->tcp_port.wanted = VS_SERVER_PORT_NOT_SET;
+}
+
+static void default_port(struct vs_server_conn_port *port, uint32_t fallback)
+{
+	port->is_default = port->wanted == VS_SERVER_PORT_NOT_SET;
+	port->port = port->is_default ? fallback : port->wanted;
+	if (port->port > UINT16_MAX)
+		port->port = 0;
+}
+
+static void finish_conn_ports(struct vs_server_config *config, struct vs_complaints *complaints)
+{
+	default_port(&config->faketcp_port, config->bind_port);
+	default_port(&config->tcp_port, config->bind_port + 1);
+	if (!config->tcp_port.port || config->tcp_port.port != config->faketcp_port.port)
+		return;
+	/* What is not asked for gives way. */
+	if (config->tcp_port.is_default)
+		config->tcp_port.port = 0;
+	else if (config->faketcp_port.is_default)
+		config->faketcp_port.port = 0;
+	else
+		vs_complain(complaints, 0, "faketcp_port and tcp_port cannot be the same port");
+}
+
 static int finish(struct vs_server_config *config, const struct vs_opener *opener, struct vs_complaints *complaints)
 {
+	finish_conn_ports(config, complaints);
 	check_bind_addr(config, complaints);
 	check_port_keys(config, complaints);
 	check_ciphers(config, complaints);
 	for (size_t i = 0; i < config->n_taps; i++)
 		check_tap(config, &config->taps[i], complaints);
+	vs_listen_check(config, complaints);
 	vs_log_config_check(&config->log, complaints);
 	vs_identity_load(&config->identity, "vswitchs", opener, complaints);
 	check_identity(config, complaints);
@@ -303,7 +354,7 @@ static int finish(struct vs_server_config *config, const struct vs_opener *opene
 int vs_server_config_load(struct vs_server_config *config, const char *path, const struct vs_opener *opener,
 			  struct vs_complaints *complaints)
 {
-	memset(config, 0, sizeof(*config));
+	begin(config);
 	int err = vs_schema_load(&vs_server_schema, path, opener, config, complaints);
 	return err == 0 || err == -EINVAL ? finish(config, opener, complaints) : err;
 }
@@ -311,7 +362,7 @@ int vs_server_config_load(struct vs_server_config *config, const char *path, con
 int vs_server_config_parse(struct vs_server_config *config, const char *path, const char *text, size_t len,
 			   const struct vs_opener *opener, struct vs_complaints *complaints)
 {
-	memset(config, 0, sizeof(*config));
+	begin(config);
 	int err = vs_schema_load_text(&vs_server_schema, path, text, len, config, complaints);
 	return err == 0 || err == -EINVAL ? finish(config, opener, complaints) : err;
 }
@@ -322,6 +373,7 @@ void vs_server_config_fini(struct vs_server_config *config)
 		vs_wipe(config->ports, config->n_ports * sizeof(*config->ports));
 	free(config->ports);
 	free(config->taps);
+	free(config->listens);
 	vs_wipe(config, sizeof(*config));
 }
 
@@ -356,7 +408,8 @@ uint64_t vs_server_port_diff(const struct vs_server_port_config *a, const struct
 {
 	static const struct vs_schema_group groups[] = PORT_GROUPS;
 
-	return vs_schema_diff(&groups[0], a, b) | vs_schema_diff(&groups[1], a, b) << VS_PORT_KEYS;
+	return vs_schema_diff(&groups[0], a, b) | vs_schema_diff(&groups[1], a, b) << VS_PORT_KEYS |
+	       vs_schema_diff(&groups[2], a, b) << VS_PORT_TRANSPORT;
 }
 
 bool vs_vlan_config_equal(const struct vs_vlan_config *a, const struct vs_vlan_config *b)
@@ -413,10 +466,14 @@ void vs_server_config_adopt(struct vs_server_config *config, struct vs_server_co
 	config->n_ports = fresh->n_ports;
 	config->taps = fresh->taps;
 	config->n_taps = fresh->n_taps;
+	config->listens = fresh->listens;
+	config->n_listens = fresh->n_listens;
 	fresh->ports = old.ports;
 	fresh->n_ports = old.n_ports;
 	fresh->taps = old.taps;
 	fresh->n_taps = old.n_taps;
+	fresh->listens = old.listens;
+	fresh->n_listens = old.n_listens;
 	vs_wipe(&old, sizeof(old));
 }
 

@@ -60,6 +60,10 @@ static int grant(const struct vs_server_config *config, struct vs_grants *grants
 	size_t n = listen_addresses(config, listen);
 	for (size_t i = 0; i < n && err == 0; i++)
 		err = vs_grants_add_bind(grants, &listen[i], 0, "", workers_of(config));
+	if (err == 0)
+		err = server_grant_conns(config, listen, n, grants);
+	if (err == 0)
+		err = server_grant_listens(config, grants);
 	if (config->identity.private_key_file[0] && err == 0)
 		err = vs_grants_add_file(grants, config->identity.private_key_file);
 	vs_grants_set_log(grants, &config->log);
@@ -197,6 +201,7 @@ static int open_datapath(struct server *server)
 		.handshake = server_handshake,
 		.link_events = server_link_events,
 		.tap_gone = server_tap_gone,
+		.plain_events = server_plain_events,
 		.arg = server,
 	};
 	config.bridge.ports_max = VS_PORTS_MAX;
@@ -228,6 +233,8 @@ static int open_ports(struct server *server)
 		err = server_add_member(server, &server->config.ports[i]);
 	for (size_t i = 0; i < server->config.n_taps && err == 0; i++)
 		err = server_add_tap(server, &server->config.taps[i]);
+	for (size_t i = 0; i < server->config.n_listens && err == 0; i++)
+		err = server_add_listen(server, &server->config.listens[i]);
 	return err;
 }
 
@@ -273,7 +280,8 @@ static int open_all(struct context *context)
 		return failed("watchdog", err);
 	context->has_watchdog = true;
 	if ((err = open_datapath(server)) < 0 || (err = open_responder(server)) < 0 ||
-	    (err = open_carriers(server)) < 0 || (err = open_ports(server)) < 0)
+	    (err = open_carriers(server)) < 0 || (err = server_open_conns(server)) < 0 ||
+	    (err = open_ports(server)) < 0)
 		return err;
 	if (context->daemon->control_fd < 0)
 		return 0;
@@ -288,8 +296,12 @@ static void close_all(struct context *context)
 	vs_control_server_free(server->control);
 	VS_LIST_FOREACH(&server->members, member, struct member, node)
 		server_remove_member(member, VS_CLOSE_SHUTDOWN);
+	struct server_listen *listen;
+	VS_LIST_FOREACH(&server->listens, listen, struct server_listen, node)
+		server_remove_listen(listen);
 	server_free_taps(server);
 	vs_offload_free(server->offload);
+	vs_lobby_free(server->lobby);
 	vs_responder_free(server->responder);
 	vs_datapath_free(server->datapath);
 	if (context->has_watchdog)
@@ -301,9 +313,14 @@ static void close_all(struct context *context)
 static void announce(const struct context *context)
 {
 	const struct server *server = &context->server;
-	char text[VS_ADDR_TEXT_MAX];
+	char text[VS_ADDR_TEXT_MAX], fake[32] = "", tcp[32] = "";
+	if (server->carriers & 1u << VS_CARRIER_FAKETCP)
+		snprintf(fake, sizeof(fake), ", fake TCP port %u", server->config.faketcp_port.port);
+	if (server->carriers & 1u << VS_CARRIER_TCP)
+		snprintf(tcp, sizeof(tcp), ", TCP port %u", server->config.tcp_port.port);
 	for (size_t i = 0; i < server->n_listen; i++)
-		vs_info("vswitchs " VS_VERSION " listening on %s", vs_addr_format(&server->listen[i], text));
+		vs_info("vswitchs " VS_VERSION " listening on %s%s%s", vs_addr_format(&server->listen[i], text), fake,
+			tcp);
 	vs_notify_ready(&context->daemon->notify, "listening");
 }
 
@@ -366,6 +383,7 @@ int vs_server_run(const struct vs_server_options *options)
 	server->config_path = options->config_path;
 	vs_list_init(&server->members);
 	vs_list_init(&server->taps);
+	vs_list_init(&server->listens);
 	vs_complaints_init(&complaints, options->config_path);
 	int err = vs_server_config_load(&server->config, options->config_path, &vs_opener_direct, &complaints);
 	vs_complaints_print(&complaints, stderr);

@@ -1,5 +1,6 @@
 /* State of the running server, shared by the files that implement it: server.c (life, signals), members.c (ports and
- * their clients), accept.c (handshakes), reload.c and status.c. Nobody else includes this.
+ * their clients), accept.c (handshakes), listen.c (plain peers), conns.c (connections), reload.c and
+ * status.c. Nobody else includes this.
  *
  * A member is a [port NAME] of the configuration; a client is one link that came in under the member's key, and one
  * port of the switch. A member has at most max_clients clients that are up, and a few that have shaken hands and not
@@ -7,6 +8,7 @@
 #ifndef VSWITCHS_SERVER_STATE_H
 #define VSWITCHS_SERVER_STATE_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -15,6 +17,7 @@
 #include "io/control.h"
 #include "io/daemon.h"
 #include "io/datapath.h"
+#include "io/lobby.h"
 #include "io/loop.h"
 #include "io/offload.h"
 #include "io/signals.h"
@@ -33,6 +36,9 @@
 #define SERVER_HANDSHAKES_MAX 256
 
 #define SERVER_NO_INDEX UINT32_MAX
+
+/* In the place of a worker's number: the lobby. */
+#define SERVER_LOBBY UINT_MAX
 
 struct member {
 	struct vs_list node; /* of server.members */
@@ -54,6 +60,7 @@ struct client {
 	bool up;
 	uint64_t since_usec;
 	uint32_t pending_index; /* taken for a handshake under way; SERVER_NO_INDEX: none */
+	bool answered_clear;    /* the last session it was answered with sends frames in the clear */
 };
 
 /* A [tap NAME]. */
@@ -67,6 +74,32 @@ struct server_tap {
 	struct vs_fault fault;  /* why there is no device */
 };
 
+/* A [listen NAME]. */
+struct server_listen {
+	struct vs_list node; /* of server.listens */
+	struct server *server;
+	struct vs_server_listen_config config;
+	struct {
+		int fd;
+		struct vs_watch *watch;
+	} sockets[2];
+	unsigned n_sockets; /* 0: it cannot listen */
+	struct vs_list peers;
+	unsigned n_peers; /* max_clients at most */
+	struct vs_fault fault; /* why it cannot listen */
+};
+
+/* A plain peer: a client of a listener, and a port of the switch. */
+struct plain_peer {
+	struct vs_list node; /* of server_listen.peers */
+	struct server_listen *listen;
+	struct vs_dport *port;
+	char name[VS_PORT_NAME_SIZE]; /* of the switch's port: NAME/ADDRESS:PORT */
+	struct vs_addr addr;
+	bool up; /* it has sent a frame */
+	uint64_t since_usec;
+};
+
 struct server {
 	struct vs_server_config config;
 	const char *config_path;
@@ -74,14 +107,16 @@ struct server {
 	struct vs_datapath *datapath;
 	struct vs_responder *responder;
 	struct vs_offload *offload;
+	struct vs_lobby *lobby;
 	unsigned handshakes; /* under way */
 	struct vs_control_server *control;
 	struct vs_broker_client *broker;
-	struct vs_list members, taps;
+	struct vs_list members, taps, listens;
 	struct vs_timer tap_timer; /* initialised while a TAP is tried again */
 	bool has_tap_timer;
 	struct vs_addr listen[VS_LIST_MAX];
 	size_t n_listen;
+	unsigned carriers; /* besides UDP, that it listens for: set of enum vs_carrier_kind */
 	struct vs_drops handshake_drops;
 	uint64_t started_usec;
 	uint64_t accepted;
@@ -129,8 +164,45 @@ void server_tap_gone(void *arg, struct vs_dport *port, int error);
 /* At the end of the program; what the broker holds of the TAPs it cleans up by itself. */
 void server_free_taps(struct server *server);
 
+/* --- listen.c ----------------------------------------------------------------------------------------------------- */
+
+/* Adds to the grants what listening takes. 0 or -ENOSPC. */
+int server_grant_listens(const struct vs_server_config *config, struct vs_grants *grants) VS_MUST_CHECK;
+
+/* Where it listens: one address or two. */
+size_t server_listen_addresses(const struct vs_server_listen_config *config, struct vs_addr out[2]);
+
+/* Adds a listener and opens it, as server_open_listen(). -ENOMEM: there may be none; else it is there. */
+int server_add_listen(struct server *server, const struct vs_server_listen_config *config) VS_MUST_CHECK;
+/* 0 or -errno, logged, and listen->fault says why. */
+int server_open_listen(struct server_listen *listen) VS_MUST_CHECK;
+/* Ends its peers and does not listen any more. The listener stays. */
+void server_close_listen(struct server_listen *listen);
+void server_remove_listen(struct server_listen *listen);
+struct server_listen *server_find_listen(const struct server *server, const char *name);
+/* Takes over another configuration, in which peers live on that it still allows. False: the listener is to be opened. */
+bool server_change_listen(struct server_listen *listen, const struct vs_server_listen_config *config);
+
+void server_plain_events(void *arg, struct vs_dport *port, unsigned events);
+/* Ends the plain peer of that port's name. False: there is none. */
+bool server_kick_plain(struct server *server, const char *name);
+
+/* --- conns.c ------------------------------------------------------------------------------------------------------ */
+
+/* Adds to the grants the TCP ports, on each of the addresses. 0 or -ENOSPC. */
+int server_grant_conns(const struct vs_server_config *config, const struct vs_addr *listen, size_t n,
+		       struct vs_grants *grants) VS_MUST_CHECK;
+
+/* Opens the lobby and its listeners, on the addresses that UDP listens on. 0 or -errno, logged. */
+int server_open_conns(struct server *server) VS_MUST_CHECK;
+
+/* A valid handshake has come from the lobby: its connection, if it is still there, goes to the worker of the link. 0 or
+ * -errno, logged: the connection is closed. */
+int server_admit_conn(struct server *server, struct vs_dport *port, const struct vs_path *path) VS_MUST_CHECK;
+
 /* --- accept.c ----------------------------------------------------------------------------------------------------- */
 
+/* `worker`: which has received it, or SERVER_LOBBY. */
 void server_handshake(void *arg, const uint8_t *datagram, size_t len, const struct vs_path *path, unsigned worker);
 
 /* --- reload.c ----------------------------------------------------------------------------------------------------- */

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "io/key.h"
+#include "io/link_status.h"
 #include "vswitchs/server_state.h"
 
 static double seconds_since(const struct server *server, uint64_t usec)
@@ -122,19 +123,18 @@ static void add_port(json_t *row, const struct server *server, const struct vs_d
 	vs_drops_add(drops, &counters->drops);
 }
 
-static void add_arq(json_t *row, const struct vs_link_stats *stats)
+static void add_arq(json_t *row, const struct vs_arq_tx_stats *arq, const struct vs_queue_stats *queue)
 {
 	json_object_set_new(
 		row, "arq",
-		json_pack("{s:I, s:I, s:I, s:I, s:I, s:i}", "segments", (json_int_t)stats->arq_tx.segments,
-			  "retransmitted", (json_int_t)stats->arq_tx.retransmitted, "lost",
-			  (json_int_t)stats->arq_tx.lost, "spurious", (json_int_t)stats->arq_tx.spurious, "skipped",
-			  (json_int_t)stats->arq_tx.skipped, "lanes", (int)stats->arq_tx.lanes_used));
+		json_pack("{s:I, s:I, s:I, s:I, s:I, s:i}", "segments", (json_int_t)arq->segments, "retransmitted",
+			  (json_int_t)arq->retransmitted, "lost", (json_int_t)arq->lost, "spurious",
+			  (json_int_t)arq->spurious, "skipped", (json_int_t)arq->skipped, "lanes",
+			  (int)arq->lanes_used));
 	json_object_set_new(row, "queue",
-			    json_pack("{s:i, s:i, s:I, s:I, s:I}", "frames", (int)stats->queue.frames, "bytes",
-				      (int)stats->queue.bytes, "delay_usec", (json_int_t)stats->queue.delay_usec,
-				      "ecn_marked", (json_int_t)stats->queue.ecn_marked, "codel",
-				      (json_int_t)stats->queue.dropped_codel));
+			    json_pack("{s:i, s:i, s:I, s:I, s:I}", "frames", (int)queue->frames, "bytes",
+				      (int)queue->bytes, "delay_usec", (json_int_t)queue->delay_usec, "ecn_marked",
+				      (json_int_t)queue->ecn_marked, "codel", (json_int_t)queue->dropped_codel));
 }
 
 static void add_link(json_t *row, const struct vs_dport_view *view, struct vs_drops *drops)
@@ -142,7 +142,9 @@ static void add_link(json_t *row, const struct vs_dport_view *view, struct vs_dr
 	const struct vs_link_stats *stats = &view->stats;
 	char text[VS_ADDR_TEXT_MAX];
 	json_object_set_new(row, "address", json_string(vs_addr_format(&view->path.peer, text)));
+	json_object_set_new(row, "carrier", json_string(vs_carrier_name(view->path.carrier)));
 	json_object_set_new(row, "cipher", json_string(stats->cipher));
+	vs_link_status_add(row, &view->params, stats, false);
 	json_object_set_new(row, "loss", json_real((double)stats->loss_q16 / 65536.0));
 	json_object_set_new(row, "congestion", json_string(stats->congestion));
 	set_integer(row, "rtt_usec", stats->srtt_usec);
@@ -150,7 +152,7 @@ static void add_link(json_t *row, const struct vs_dport_view *view, struct vs_dr
 	set_integer(row, "bandwidth_bps", stats->bandwidth_bps);
 	set_integer(row, "handshakes", stats->handshakes);
 	set_integer(row, "moves", stats->moves);
-	add_arq(row, stats);
+	add_arq(row, &stats->arq_tx, &stats->queue);
 	vs_drops_add(drops, &view->drops);
 }
 
@@ -200,6 +202,50 @@ static json_t *tap_json(const struct server *server, const struct server_tap *ta
 	return row;
 }
 
+static const char *protocol_name(const struct server_listen *listen)
+{
+	return listen->config.protocol == VS_PLAIN_KCP ? "kcp" : "tcp";
+}
+
+static json_t *plain_json(const struct server *server, const struct plain_peer *peer)
+{
+	char text[VS_ADDR_TEXT_MAX];
+	struct vs_drops drops = { 0 };
+	struct vs_dport_view view;
+	vs_dport_view(peer->port, &view);
+	const struct vs_plain_stats *stats = &view.plain.stats;
+	json_t *row = json_pack("{s:s, s:s, s:s, s:s, s:s, s:f}", "name", peer->name, "kind", protocol_name(peer->listen),
+				"state", peer->up ? "up" : "waiting", "address", vs_addr_format(&peer->addr, text),
+				"cipher", "none", "since_sec", seconds_since(server, peer->since_usec));
+	add_port(row, server, peer->port, &view.counters, &drops);
+	if (peer->listen->config.protocol == VS_PLAIN_KCP) {
+		set_integer(row, "rtt_usec", stats->srtt_usec);
+		set_integer(row, "bandwidth_bps", stats->bandwidth_bps);
+		set_integer(row, "window", stats->window);
+	}
+	add_arq(row, &stats->arq_tx, &stats->queue);
+	vs_drops_add(&drops, &view.plain.drops);
+	json_object_set_new(row, "vlan", vlan_json(&peer->listen->config.vlans));
+	json_object_set_new(row, "drops", vs_control_drops(&drops));
+	return row;
+}
+
+/* Each plain peer; for a listener without any, itself. */
+static void add_listen(json_t *rows, const struct server *server, const struct server_listen *listen)
+{
+	const struct plain_peer *peer;
+	VS_LIST_FOREACH(&listen->peers, peer, struct plain_peer, node)
+		json_array_append_new(rows, plain_json(server, peer));
+	if (listen->n_peers)
+		return;
+	json_t *row = json_pack("{s:s, s:s, s:s, s:o}", "name", listen->config.name, "kind", protocol_name(listen),
+				"state", listen->n_sockets ? "listening" : "gone", "vlan",
+				vlan_json(&listen->config.vlans));
+	if (!listen->n_sockets)
+		json_object_set_new(row, "why", json_string(listen->fault.text));
+	json_array_append_new(rows, row);
+}
+
 static json_t *ports_json(const struct server *server)
 {
 	json_t *rows = json_array();
@@ -209,6 +255,9 @@ static json_t *ports_json(const struct server *server)
 	const struct server_tap *tap;
 	VS_LIST_FOREACH(&server->taps, tap, struct server_tap, node)
 		json_array_append_new(rows, tap_json(server, tap));
+	const struct server_listen *listen;
+	VS_LIST_FOREACH(&server->listens, listen, struct server_listen, node)
+		add_listen(rows, server, listen);
 	return json_pack("{s:o}", "ports", rows);
 }
 
@@ -239,6 +288,8 @@ static json_t *kick(struct server *server, const json_t *request)
 	const char *name = json_string_value(json_object_get(request, "name")), *why = "ended by an operator";
 	struct member *member = name ? server_find_member(server, name) : NULL;
 	if (name && !member && server_kick_port(server, name, VS_CLOSE_KICKED, why))
+		return json_pack("{s:i}", "kicked", 1);
+	if (name && !member && server_kick_plain(server, name))
 		return json_pack("{s:i}", "kicked", 1);
 	if (!member)
 		return vs_control_refuse("there is no [port %s]", name ? name : "");

@@ -42,6 +42,9 @@
 	X(BAD_FRAMING, "malformed frame header in a lane")                            \
 	X(BAD_FRAGMENT, "malformed or conflicting fragment")                          \
 	X(FRAGMENT_TIMEOUT, "fragments whose rest did not come")                      \
+	X(BAD_FEC, "malformed shard of forward error correction")                     \
+	X(FEC_DUPLICATE, "datagram that came after its recovery, or twice")           \
+	X(FEC_LATE, "shard too old to be told from a repetition, or to be of use")    \
 	X(BAD_REPORT, "malformed report")                                             \
 	X(BAD_CONTROL, "malformed control message")                                   \
 	X(BAD_MAC1, "handshake message without a valid mac1")                         \
@@ -50,6 +53,10 @@
 	X(OLD_INITIATION, "handshake initiation with an old timestamp")               \
 	X(HANDSHAKE_LIMIT, "handshake over the rate or queue limit")                  \
 	X(HANDSHAKE_TERMS, "handshake with a cipher or mode that one side refuses")   \
+	X(PLAIN_REFUSED, "plain peer from an address that is not allowed")          \
+	X(PLAIN_LIMIT, "plain peer beyond the limits of its listener")              \
+	X(NO_CONNECTION, "segment of a fake TCP connection that is not there")        \
+	X(BAD_STREAM, "bytes of a fake TCP segment that are no datagram")             \
 	X(SEND_FAILED, "datagram that the socket refused")
 
 enum vs_drop {

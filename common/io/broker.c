@@ -261,17 +261,68 @@ static int close_tap(struct vs_broker *broker, const struct vs_broker_request *r
 	return NO_FD;
 }
 
-static int bind_udp(struct vs_broker *broker, const struct vs_broker_request *request, struct vs_fault *fault)
+static int open_socket(struct vs_broker *broker, const struct vs_broker_request *request, struct vs_fault *fault)
 {
-	const struct vs_grant_bind *bind = vs_grants_bind(&broker->grants, &request->bind);
+	const struct vs_broker_ops *ops = broker->spec.ops;
+	bool tcp = request->verb == VS_BROKER_OPEN_TCP;
+	struct vs_grant_bind wanted = request->bind;
 	char text[VS_ADDR_TEXT_MAX];
 
+	wanted.tcp = tcp;
+	wanted.fake = tcp && wanted.fake;
+	const struct vs_grant_bind *bind = vs_grants_bind(&broker->grants, &wanted);
 	if (!bind)
-		return refuse(fault, -EACCES, "UDP %s: the configuration names no such address, mark and interface",
-			      vs_addr_format(&request->bind.addr, text));
-	struct vs_grant_bind wanted = *bind;
-	wanted.nth = request->bind.nth;
-	return broker->spec.ops->bind_udp(&wanted, fault);
+		return refuse(fault, -EACCES, "%s %s: the configuration names no such address, mark and interface",
+			      tcp ? "TCP" : "UDP", vs_addr_format(&wanted.addr, text));
+	wanted.sockets = bind->sockets;
+	return tcp ? ops->open_tcp(&wanted, fault) : ops->bind_udp(&wanted, fault);
+}
+
+static const struct vs_grant_bind *find_fake(const struct vs_broker *broker, const struct vs_grant_bind *wanted,
+					     struct vs_fault *fault)
+{
+	char text[VS_ADDR_TEXT_MAX];
+	struct vs_grant_bind fake = *wanted;
+
+	fake.tcp = fake.fake = true;
+	const struct vs_grant_bind *bind = vs_grants_bind(&broker->grants, &fake);
+	if (!bind)
+		refuse(fault, -EACCES, "fake TCP %s: the configuration names no such address, mark and interface",
+		       vs_addr_format(&fake.addr, text));
+	return bind;
+}
+
+/* A socket is somebody's own connection: who has none cannot have others' silenced. */
+static int mute_tcp(struct vs_broker *broker, const struct vs_broker_request *request, int fd,
+		    struct vs_faketcp_start *start, struct vs_fault *fault)
+{
+	const struct vs_grant_bind *bind = find_fake(broker, &request->bind, fault);
+
+	if (!bind)
+		return -EACCES;
+	if (!vs_faketcp_is_local(fd, &bind->addr))
+		return refuse(fault, -EACCES, "fake TCP: not a socket of that address");
+	int err = broker->spec.ops->mute_tcp(fd, start, fault);
+	return err < 0 ? err : NO_FD;
+}
+
+/* A listener sees what comes to its port; who connects, what comes from the one peer to the address and port that a
+ * socket of theirs is bound to: on another of the host's addresses, the port may be somebody else's. */
+static int open_raw(struct vs_broker *broker, const struct vs_broker_request *request, int fd, struct vs_fault *fault)
+{
+	const struct vs_grant_bind *bind = find_fake(broker, &request->raw.of, fault);
+	struct vs_faketcp_scope scope = request->raw.scope;
+
+	if (!bind)
+		return -EACCES;
+	bool dials = vs_addr_port(&bind->addr) == 0;
+	if (dials != (scope.share == VS_FAKETCP_PEER) ||
+	    (dials && (vs_addr_port(&scope.local) == 0 || vs_addr_port(&scope.peer) == 0 ||
+		       scope.peer.sa.sa_family != scope.local.sa.sa_family || !vs_faketcp_is_bound(fd, &scope.local))))
+		return refuse(fault, -EACCES, "fake TCP: no raw socket for what is not ours");
+	if (!dials)
+		scope.local = bind->addr;
+	return broker->spec.ops->open_raw(bind, &scope, fault);
 }
 
 static int open_log(struct vs_broker *broker, struct vs_fault *fault)
@@ -281,9 +332,11 @@ static int open_log(struct vs_broker *broker, struct vs_fault *fault)
 	return broker->spec.ops->open_log(broker->grants.log_file, broker->grants.log_max_days, fault);
 }
 
-static int carry_out(struct vs_broker *broker, const struct vs_broker_request *request, uint64_t now,
-		     struct vs_fault *fault)
+static int carry_out(struct vs_broker *broker, const struct vs_broker_request *request, int fd, uint64_t now,
+		     struct vs_broker_reply *reply)
 {
+	struct vs_fault *fault = &reply->fault;
+
 	switch (request->verb) {
 	case VS_BROKER_READ_FILE:
 		return read_file(broker, request, fault);
@@ -294,7 +347,12 @@ static int carry_out(struct vs_broker *broker, const struct vs_broker_request *r
 	case VS_BROKER_CLOSE_TAP:
 		return close_tap(broker, request, now, fault);
 	case VS_BROKER_BIND_UDP:
-		return bind_udp(broker, request, fault);
+	case VS_BROKER_OPEN_TCP:
+		return open_socket(broker, request, fault);
+	case VS_BROKER_MUTE_TCP:
+		return mute_tcp(broker, request, fd, &reply->start, fault);
+	case VS_BROKER_OPEN_RAW:
+		return open_raw(broker, request, fd, fault);
 	case VS_BROKER_OPEN_LOG:
 		return open_log(broker, fault);
 	default:
@@ -304,7 +362,7 @@ static int carry_out(struct vs_broker *broker, const struct vs_broker_request *r
 
 /* --- Messages ----------------------------------------------------------------------------------------------------- */
 
-static int answer(struct vs_broker *broker, const struct vs_broker_request *request, size_t size, uint64_t now)
+static int answer(struct vs_broker *broker, const struct vs_broker_request *request, size_t size, int fd, uint64_t now)
 {
 	struct vs_broker_reply reply;
 	int result;
@@ -313,7 +371,7 @@ static int answer(struct vs_broker *broker, const struct vs_broker_request *requ
 	if (size >= offsetof(struct vs_broker_request, path))
 		reply.sequence = request->sequence;
 	if (vs_broker_request_valid(request, size))
-		result = carry_out(broker, request, now, &reply.fault);
+		result = carry_out(broker, request, fd, now, &reply);
 	else
 		result = refuse(&reply.fault, -EBADMSG, "malformed request");
 	bool has_fd = result >= 0 && result != NO_FD;
@@ -327,15 +385,13 @@ static int answer(struct vs_broker *broker, const struct vs_broker_request *requ
 int vs_broker_serve(struct vs_broker *broker, uint64_t now)
 {
 	struct vs_broker_request request;
-	struct iovec iov = { .iov_base = &request, .iov_len = sizeof(request) };
-	/* Without room for control data, the kernel closes descriptors that a request carries. */
-	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+	int fd;
 
-	memset(&request, 0, sizeof(request));
-	ssize_t n = recvmsg(broker->fd, &message, MSG_DONTWAIT | MSG_TRUNC);
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : errno == ECONNRESET ? -EPIPE : -errno;
-	if (n == 0)
-		return -EPIPE;
-	return answer(broker, &request, (size_t)n, now);
+	ssize_t n = vs_broker_receive_request(broker->fd, &request, &fd);
+	if (n <= 0)
+		return n == -EAGAIN ? 0 : n == 0 || n == -ECONNRESET ? -EPIPE : (int)n;
+	int err = answer(broker, &request, (size_t)n, fd, now);
+	if (fd >= 0)
+		close(fd);
+	return err;
 }

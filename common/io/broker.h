@@ -13,6 +13,7 @@
 
 #include "base/compiler.h"
 #include "base/time.h"
+#include "io/faketcp_socket.h"
 #include "io/grants.h"
 #include "io/script.h"
 
@@ -25,6 +26,10 @@ struct vs_broker_ops {
 	/* Descriptors, or -errno with a fault. */
 	int (*open_tap)(const struct vs_tap_config *config, struct vs_fault *fault);
 	int (*bind_udp)(const struct vs_grant_bind *bind, struct vs_fault *fault);
+	int (*open_tcp)(const struct vs_grant_bind *bind, struct vs_fault *fault);
+	int (*open_raw)(const struct vs_grant_bind *bind, const struct vs_faketcp_scope *scope, struct vs_fault *fault);
+	/* As vs_faketcp_mute(). */
+	int (*mute_tcp)(int fd, struct vs_faketcp_start *start, struct vs_fault *fault);
 	int (*open_log)(const char *path, uint32_t max_days, struct vs_fault *fault);
 	/* As vs_script_start(). */
 	int (*start_script)(struct vs_script *script, const char *tap_name, const struct vs_tap_config *tap,

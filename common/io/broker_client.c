@@ -58,50 +58,52 @@ static int await_reply(struct vs_broker_client *client, struct vs_broker_reply *
 	}
 }
 
-static int exchange(struct vs_broker_client *client, struct vs_broker_request *request, struct vs_broker_reply *reply,
-		    int *fd)
+/* Sends a request, with the descriptor `with` unless it is -1. */
+static int exchange(struct vs_broker_client *client, struct vs_broker_request *request, int with,
+		    struct vs_broker_reply *reply, int *fd)
 {
-	ssize_t n;
-
 	request->sequence = ++client->sequence;
-	do {
-		n = send(client->fd, request, sizeof(*request), MSG_NOSIGNAL);
-	} while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : await_reply(client, reply, fd);
+	int err = vs_broker_send_request(client->fd, request, with);
+	return err < 0 ? err : await_reply(client, reply, fd);
 }
 
-/* The descriptor that came with the reply, -1 if none did; or -errno, in *error. */
-static int call(struct vs_broker_client *client, struct vs_broker_request *request, int *error, struct vs_fault *fault)
+/* 0, with *fd the descriptor that came with the reply, or -1; or -errno, with a descriptor all the same if one came. */
+static int call(struct vs_broker_client *client, struct vs_broker_request *request, int with,
+		struct vs_broker_reply *reply, int *fd, struct vs_fault *fault)
+{
+	pthread_mutex_lock(&client->lock);
+	int err = exchange(client, request, with, reply, fd);
+	pthread_mutex_unlock(&client->lock);
+	if (err < 0)
+		return vs_fault(fault, err, "no answer from the privileged process: %s", strerror(-err));
+	if (reply->error < 0)
+		*fault = reply->fault;
+	return reply->error;
+}
+
+static int call_with_fd(struct vs_broker_client *client, struct vs_broker_request *request, int with,
+			struct vs_fault *fault)
 {
 	struct vs_broker_reply reply;
 	int fd = -1;
 
-	pthread_mutex_lock(&client->lock);
-	int err = exchange(client, request, &reply, &fd);
-	pthread_mutex_unlock(&client->lock);
-	if (err < 0)
-		vs_fault(fault, err, "no answer from the privileged process: %s", strerror(-err));
-	else if (reply.error < 0)
-		*fault = reply.fault;
-	*error = err < 0 ? err : reply.error;
-	return fd;
-}
-
-static int call_for_fd(struct vs_broker_client *client, struct vs_broker_request *request, struct vs_fault *fault)
-{
-	int err;
-
-	int fd = call(client, request, &err, fault);
+	int err = call(client, request, with, &reply, &fd, fault);
 	if (err < 0)
 		return err;
 	return fd >= 0 ? fd : vs_fault(fault, -EMFILE, "too many open files");
 }
 
+static int call_for_fd(struct vs_broker_client *client, struct vs_broker_request *request, struct vs_fault *fault)
+{
+	return call_with_fd(client, request, -1, fault);
+}
+
 static int call_for_nothing(struct vs_broker_client *client, struct vs_broker_request *request, struct vs_fault *fault)
 {
-	int err;
+	struct vs_broker_reply reply;
+	int fd = -1;
 
-	int fd = call(client, request, &err, fault);
+	int err = call(client, request, -1, &reply, &fd, fault);
 	if (fd >= 0)
 		close(fd);
 	return err;
@@ -166,6 +168,43 @@ int vs_broker_bind_udp(struct vs_broker_client *client, const struct vs_grant_bi
 	begin(&request, VS_BROKER_BIND_UDP);
 	request.bind = *bind;
 	return call_for_fd(client, &request, fault);
+}
+
+int vs_broker_open_tcp(struct vs_broker_client *client, const struct vs_grant_bind *bind, struct vs_fault *fault)
+{
+	struct vs_broker_request request;
+
+	begin(&request, VS_BROKER_OPEN_TCP);
+	request.bind = *bind;
+	return call_for_fd(client, &request, fault);
+}
+
+int vs_broker_mute_tcp(struct vs_broker_client *client, const struct vs_grant_bind *bind, int fd,
+		       struct vs_faketcp_start *start, struct vs_fault *fault)
+{
+	struct vs_broker_request request;
+	struct vs_broker_reply reply;
+	int unexpected = -1;
+
+	begin(&request, VS_BROKER_MUTE_TCP);
+	request.bind = *bind;
+	int err = call(client, &request, fd, &reply, &unexpected, fault);
+	if (unexpected >= 0)
+		close(unexpected);
+	if (err == 0)
+		*start = reply.start;
+	return err;
+}
+
+int vs_broker_open_raw(struct vs_broker_client *client, const struct vs_grant_bind *bind,
+		       const struct vs_faketcp_scope *scope, int fd, struct vs_fault *fault)
+{
+	struct vs_broker_request request;
+
+	begin(&request, VS_BROKER_OPEN_RAW);
+	request.raw.of = *bind;
+	request.raw.scope = *scope;
+	return call_with_fd(client, &request, fd, fault);
 }
 
 static int open_for_config(void *arg, const char *path)

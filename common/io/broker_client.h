@@ -9,6 +9,7 @@
 
 #include "base/compiler.h"
 #include "io/config.h"
+#include "io/faketcp_socket.h"
 #include "io/fault.h"
 #include "io/grants.h"
 #include "io/logsink.h"
@@ -43,6 +44,21 @@ int vs_broker_close_tap(struct vs_broker_client *client, const char *name, struc
 /* A UDP socket, bound, with its mark and interface set and with large buffers. A descriptor; -EADDRINUSE; or -errno. */
 int vs_broker_bind_udp(struct vs_broker_client *client, const struct vs_grant_bind *bind,
 		       struct vs_fault *fault) VS_MUST_CHECK;
+
+/* A non-blocking TCP socket with its mark and interface set: bound, for the caller to listen; or, if the port is 0, for
+ * the caller to connect. Errors as above. */
+int vs_broker_open_tcp(struct vs_broker_client *client, const struct vs_grant_bind *bind,
+		       struct vs_fault *fault) VS_MUST_CHECK;
+
+/* Fake TCP (io/faketcp_socket.h), under a grant for it: silences the kernel on a connection, whose socket stays the
+ * caller's, and says where it stands. 0 or -errno. */
+int vs_broker_mute_tcp(struct vs_broker_client *client, const struct vs_grant_bind *bind, int fd,
+		       struct vs_faketcp_start *start, struct vs_fault *fault) VS_MUST_CHECK;
+
+/* A raw socket for the connections of a listener, whose local address is that of the grant; or (VS_FAKETCP_PEER) for the
+ * one that the socket `fd`, bound to the local port already, is to make. A descriptor or -errno. */
+int vs_broker_open_raw(struct vs_broker_client *client, const struct vs_grant_bind *bind,
+		       const struct vs_faketcp_scope *scope, int fd, struct vs_fault *fault) VS_MUST_CHECK;
 
 /* An opener for io/logsink.h; it opens the file that the configuration names, whatever the path. */
 struct vs_log_opener vs_broker_log_opener(struct vs_broker_client *client);

@@ -24,7 +24,7 @@ static int open_log(const char *path, uint32_t max_days, struct vs_fault *fault)
 	return fd < 0 ? vs_fault(fault, fd, "log_file %s: %s", path, strerror(-fd)) : fd;
 }
 
-/* --- UDP ---------------------------------------------------------------------------------------------------------- */
+/* --- Sockets ------------------------------------------------------------------------------------------------------ */
 
 /* Interface and mark are set before the bind: two sockets may share a port on different interfaces. */
 static int restrict_socket(int fd, const struct vs_grant_bind *bind, struct vs_fault *fault)
@@ -89,53 +89,106 @@ static int bind_in_group(int fd, const struct vs_grant_bind *request)
 	return err;
 }
 
-static int explain_bind(const struct vs_addr *addr, int err, struct vs_fault *fault)
+static int explain_bind(const struct vs_grant_bind *request, int err, struct vs_fault *fault)
 {
+	const char *protocol = request->tcp ? "TCP" : "UDP";
 	char text[VS_ADDR_TEXT_MAX];
 
-	vs_addr_format(addr, text);
+	vs_addr_format(&request->addr, text);
 	switch (err) {
 	case -EADDRINUSE:
-		return vs_fault(fault, err, "UDP %s is in use by another program", text);
+		return vs_fault(fault, err, "%s %s is in use by another program", protocol, text);
 	case -EADDRNOTAVAIL:
-		return vs_fault(fault, err, "UDP %s: this host has no such address", text);
+		return vs_fault(fault, err, "%s %s: this host has no such address", protocol, text);
 	case -EACCES:
-		return vs_fault(fault, err, "UDP %s: a port below 1024 needs CAP_NET_BIND_SERVICE (run as root)", text);
+		return vs_fault(fault, err, "%s %s: a port below 1024 needs CAP_NET_BIND_SERVICE (run as root)",
+				protocol, text);
 	case -EAFNOSUPPORT:
-		return vs_fault(fault, err, "UDP %s: this host has no IPv%d", text,
-				addr->sa.sa_family == AF_INET6 ? 6 : 4);
+		return vs_fault(fault, err, "%s %s: this host has no IPv%d", protocol, text,
+				request->addr.sa.sa_family == AF_INET6 ? 6 : 4);
 	default:
-		return vs_fault(fault, err, "UDP %s: %s", text, strerror(-err));
+		return vs_fault(fault, err, "%s %s: %s", protocol, text, strerror(-err));
 	}
 }
 
-static int bind_udp(const struct vs_grant_bind *request, struct vs_fault *fault)
+/* A socket of the version, mark and interface that are asked for; IPv6 sockets are for IPv6 only. */
+static int new_socket(const struct vs_grant_bind *request, struct vs_fault *fault)
 {
-	const struct vs_addr *addr = &request->addr;
-	int one = 1;
+	int family = request->addr.sa.sa_family, one = 1;
+	int fd = socket(family, (request->tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-	int fd = socket(addr->sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return explain_bind(addr, -errno, fault);
+		return explain_bind(request, -errno, fault);
 	int err = restrict_socket(fd, request, fault);
-	if (err == 0) {
-		enlarge_buffers(fd);
-		if (addr->sa.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0)
-			err = explain_bind(addr, -errno, fault);
-	}
-	if (err == 0) {
-		err = bind_in_group(fd, request);
-		if (err < 0)
-			explain_bind(addr, err, fault);
-	}
+	if (err == 0 && family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0)
+		err = explain_bind(request, -errno, fault);
 	if (err < 0)
 		close(fd);
 	return err < 0 ? err : fd;
 }
 
+static int bind_udp(const struct vs_grant_bind *request, struct vs_fault *fault)
+{
+	int fd = new_socket(request, fault);
+	if (fd < 0)
+		return fd;
+	enlarge_buffers(fd);
+	int err = bind_in_group(fd, request);
+	if (err == 0)
+		return fd;
+	close(fd);
+	return explain_bind(request, err, fault);
+}
+
+/* The connections of the program that had the address before may still be in TIME_WAIT. */
+static int bind_again(int fd, const struct vs_addr *addr)
+{
+	int one = 1;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
+		return -errno;
+	return bind_patiently(fd, addr);
+}
+
+static int open_tcp(const struct vs_grant_bind *request, struct vs_fault *fault)
+{
+	int fd = new_socket(request, fault);
+	if (fd < 0)
+		return fd;
+	int err = request->fake ? vs_faketcp_check(fd, fault) : 0;
+	if (err == 0 && vs_addr_port(&request->addr) == 0)
+		return fd;
+	if (err == 0 && request->fake)
+		err = vs_faketcp_guard(fd, fault);
+	if (err == 0) {
+		err = bind_again(fd, &request->addr);
+		if (err == 0)
+			return fd;
+		explain_bind(request, err, fault);
+	}
+	close(fd);
+	return err;
+}
+
+static int open_raw(const struct vs_grant_bind *bind, const struct vs_faketcp_scope *scope, struct vs_fault *fault)
+{
+	int fd = vs_faketcp_open_raw(scope, fault);
+	if (fd < 0)
+		return fd;
+	enlarge_buffers(fd);
+	int err = restrict_socket(fd, bind, fault);
+	if (err == 0)
+		return fd;
+	close(fd);
+	return err;
+}
+
 const struct vs_broker_ops vs_broker_ops_system = {
 	.open_tap = open_tap,
 	.bind_udp = bind_udp,
+	.open_tcp = open_tcp,
+	.open_raw = open_raw,
+	.mute_tcp = vs_faketcp_mute,
 	.open_log = open_log,
 	.start_script = vs_script_start,
 };

@@ -9,7 +9,12 @@
  * kernel refuses are listed in the batch's results for the owner to read after each flush; no error of a datagram is an
  * error of the carrier.
  *
- * Receiving is in batches, too: handler->receive() gets up to VS_RX_DATAGRAMS at a time. */
+ * Receiving is in batches, too: handler->receive() gets up to VS_RX_DATAGRAMS at a time.
+ *
+ * A carrier with connections (TCP, fake TCP) takes connections that somebody else has made (io/conn.h): adopt() makes
+ * one this carrier's, release() gives it out again for the carrier of another thread. A datagram goes through the
+ * connection that its peer and local address name, and comes with the same. Each connection has bounds of its own:
+ * before a link's datagrams are written, vs_carrier_ready() says whether its connection takes any now. */
 #ifndef VS_IO_CARRIER_H
 #define VS_IO_CARRIER_H
 
@@ -19,6 +24,8 @@
 
 #include "base/addr.h"
 #include "base/compiler.h"
+#include "io/conn.h"
+#include "link/wire.h"
 
 /* What one message of a carrier that coalesces takes, if all of its datagrams but the last are equally long: of kernels
  * before 6.9, UDP_MAX_SEGMENTS; and an IP packet, less headers, less some room. */
@@ -40,7 +47,8 @@ struct vs_tx_datagram {
 	uint8_t flags;
 	uint64_t cookie; /* the owner's name for it (or for its link) in results */
 	struct vs_addr dst;
-	struct vs_addr src; /* local address to leave from; unset: the routing table's choice */
+	struct vs_addr src; /* local address to leave from; unset: the routing table's choice. Of a carrier with
+			     * connections: with its port, and never unset */
 };
 
 /* What became of a datagram that did not simply leave. */
@@ -79,7 +87,8 @@ struct vs_rx_datagram {
 	uint8_t *data; /* the owner may write to it: opening in place */
 	uint32_t len;
 	const struct vs_addr *from;
-	const struct vs_addr *local; /* the address it was sent to, with which to answer; unset if unknown */
+	const struct vs_addr *local; /* the address it was sent to, with which to answer; unset if unknown. Of a carrier with
+				      * connections: with its port */
 };
 
 struct vs_rx_batch {
@@ -89,7 +98,8 @@ struct vs_rx_batch {
 
 /* What the network says of datagrams sent earlier (ICMP). Anybody can forge it: a hint, never a proof. */
 struct vs_carrier_error {
-	struct vs_addr to; /* where the datagram was sent */
+	struct vs_addr to;   /* where the datagram was sent */
+	struct vs_addr from; /* of a carrier with connections: our end, with its port; else unset */
 	int error;         /* ECONNREFUSED, EHOSTUNREACH, EMSGSIZE, ... */
 	uint32_t mtu;      /* with EMSGSIZE: the IP packet size that fits, as claimed; else 0 */
 	bool local;        /* this host's own judgement, not a stranger's */
@@ -116,16 +126,36 @@ struct vs_carrier_handler {
 	void (*resumed)(void *arg, struct vs_carrier *carrier);
 	/* May be NULL. */
 	void (*error)(void *arg, struct vs_carrier *carrier, const struct vs_carrier_error *error);
+	/* A connection has ended: closed by the peer (error 0), by what it has sent (EPROTO), or by the network. It is freed
+	 * when this returns. Not told of those that the owner closes. May be NULL. */
+	void (*conn_closed)(void *arg, struct vs_carrier *carrier, struct vs_conn *conn, int error);
 	void *arg;
 };
 
 struct vs_carrier_ops {
 	const char *name;
+	enum vs_carrier_kind kind;
 	uint16_t overhead_v4; /* IP and transport headers around a datagram */
 	uint16_t overhead_v6;
 	/* Sends what the batch holds. */
 	void (*flush)(struct vs_carrier *carrier);
 	void (*free)(struct vs_carrier *carrier);
+
+	/* --- Of a carrier with connections; else NULL --- */
+
+	/* The connection, of this kind, passes to the carrier; or -errno, and it stays the caller's (-EEXIST: there is one
+	 * between the same addresses, -ENOBUFS: as many as there may be). */
+	int (*adopt)(struct vs_carrier *carrier, struct vs_conn *conn);
+	/* Gives a connection out, with what has been read of it and not yet handed to receive(). Committed datagrams leave
+	 * before it as far as the socket takes them. NULL: there is none. Not from within receive(). */
+	struct vs_conn *(*release)(struct vs_carrier *carrier, const struct vs_addr *peer, const struct vs_addr *local);
+	/* Ends a connection, if it is there: after what is already committed for it, as far as the socket takes that. May be
+	 * called from receive(), even for the connection that datagrams are being received from. */
+	void (*close)(struct vs_carrier *carrier, const struct vs_addr *peer, const struct vs_addr *local);
+	/* Whether there is room for a turn of one link (VS_TX_MESSAGE_BYTES and a datagram). If not, resumed() follows.
+	 * A connection that is not there, or that has taken nothing for a second, loses what is sent, as a path does that
+	 * is broken, and is ready. */
+	bool (*ready)(struct vs_carrier *carrier, const struct vs_addr *peer, const struct vs_addr *local);
 };
 
 struct vs_carrier {
@@ -137,6 +167,11 @@ struct vs_carrier {
 static inline uint16_t vs_carrier_overhead(const struct vs_carrier *carrier, const struct vs_addr *to)
 {
 	return to->sa.sa_family == AF_INET6 ? carrier->ops->overhead_v6 : carrier->ops->overhead_v4;
+}
+
+static inline bool vs_carrier_ready(struct vs_carrier *carrier, const struct vs_addr *peer, const struct vs_addr *local)
+{
+	return !carrier->ops->ready || carrier->ops->ready(carrier, peer, local);
 }
 
 /* vs_tx_batch_reserve(), with a flush first where the batch is full. NULL: the carrier is blocked; either hold what

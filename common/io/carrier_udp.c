@@ -112,6 +112,7 @@ static void udp_free(struct vs_carrier *carrier)
 
 static const struct vs_carrier_ops udp_ops = {
 	.name = "udp",
+	.kind = VS_CARRIER_UDP,
 	.overhead_v4 = 20 + 8,
 	.overhead_v6 = 40 + 8,
 	.flush = udp_flush,

@@ -147,6 +147,20 @@ int vs_datapath_open_udp(struct vs_datapath *path, unsigned worker, int fd4, int
 	return call.err;
 }
 
+static void open_faketcp(void *arg)
+{
+	struct open_call *call = arg;
+	call->err = vs_worker_open_faketcp(call->worker, call->fd4, call->fd6);
+}
+
+int vs_datapath_open_faketcp(struct vs_datapath *path, unsigned worker, int fd4, int fd6)
+{
+	struct vs_lane *lane = &path->lanes[worker];
+	struct open_call call = { .worker = lane->worker, .fd4 = fd4, .fd6 = fd6 };
+	vs_mailbox_call(lane->calls, open_faketcp, &call);
+	return call.err;
+}
+
 void vs_datapath_send(struct vs_datapath *path, unsigned worker, const uint8_t *datagram, size_t len,
 		      const struct vs_path *to)
 {

@@ -29,7 +29,7 @@
 #include "switch/bridge.h"
 
 struct vs_datapath;
-struct vs_dport; /* a port: TAP or link */
+struct vs_dport; /* a port: TAP, link or plain peer */
 
 /* All are called on the deciding thread's loop. */
 struct vs_datapath_handler {
@@ -39,6 +39,8 @@ struct vs_datapath_handler {
 	void (*link_events)(void *arg, struct vs_dport *port, unsigned events);
 	/* A TAP device is gone. The port may be removed here. */
 	void (*tap_gone)(void *arg, struct vs_dport *port, int error);
+	/* A plain peer has events (VS_WPLAIN_* bits). The port may be removed here. May be NULL where there are none. */
+	void (*plain_events)(void *arg, struct vs_dport *port, unsigned events);
 	void *arg;
 };
 
@@ -56,6 +58,12 @@ void vs_datapath_free(struct vs_datapath *path);
 
 /* Gives a worker its UDP sockets (-1: none of that IP version), as vs_worker_open_udp(). */
 int vs_datapath_open_udp(struct vs_datapath *path, unsigned worker, int fd4, int fd6) VS_MUST_CHECK;
+
+/* The same for fake TCP, as vs_worker_open_faketcp(). */
+int vs_datapath_open_faketcp(struct vs_datapath *path, unsigned worker, int fd4, int fd6) VS_MUST_CHECK;
+
+/* Hands a connection over to the worker of a port that is a link, as vs_worker_adopt_conn(). */
+int vs_dport_adopt_conn(struct vs_dport *port, struct vs_conn *conn) VS_MUST_CHECK;
 
 /* Sends a handshake datagram (VS_HANDSHAKE_MAX at most) through a worker, later; dropped and counted if there are too
  * many. */
@@ -80,6 +88,12 @@ int vs_datapath_add_tap(struct vs_datapath *path, int fd, uint32_t mtu, const st
 int vs_datapath_add_link(struct vs_datapath *path, const struct vs_link_config *link,
 			 const struct vs_port_config *config, void *user, struct vs_dport **out) VS_MUST_CHECK;
 
+/* Adds a plain peer, as vs_worker_add_plain(), to the worker that has the fewest ports; its port of the bridge is up from
+ * VS_WPLAIN_UP to VS_WPLAIN_OVER. Errors as above. */
+int vs_datapath_add_plain(struct vs_datapath *path, int fd, const struct vs_plain_config *plain, const uint8_t *first,
+			  size_t len, const struct vs_port_config *config, void *user,
+			  struct vs_dport **out) VS_MUST_CHECK;
+
 /* Removes the port; a link that has a session tells the peer why (enum vs_close_reason; 0: says nothing). No event
  * comes after it. NULL is accepted. */
 void vs_dport_remove(struct vs_dport *port, uint8_t reason);
@@ -97,9 +111,12 @@ void vs_dport_drop_index(struct vs_dport *port, uint32_t index);
 int vs_dport_install(struct vs_dport *port, const struct vs_session_keys *keys,
 		     const struct vs_params *params) VS_MUST_CHECK;
 
+/* The terms of a link's port have changed: vs_link_renew(). */
+void vs_dport_renew(struct vs_dport *port);
+
 /* --- Numbers ------------------------------------------------------------------------------------------------------ */
 
-/* A port as its worker saw it when asked. The link's part is zero for a TAP. */
+/* A port as its worker saw it when asked. What is not of its kind is zero. */
 struct vs_dport_view {
 	struct vs_port_counters counters;
 	struct vs_path path;
@@ -108,6 +125,7 @@ struct vs_dport_view {
 	uint8_t close_reason;
 	struct vs_link_stats stats;
 	struct vs_drops drops; /* the link's */
+	struct vs_wplain_view plain;
 };
 
 void vs_dport_view(struct vs_dport *port, struct vs_dport_view *out);

@@ -78,6 +78,13 @@ static void on_tap_gone(void *arg, struct vs_wport *port, int error)
 	tell(vs_wport_user(port), 0, error);
 }
 
+static void on_plain_events(void *arg, struct vs_wport *port, unsigned events)
+{
+	struct vs_lane *lane = arg;
+	vs_bridge_port_set_up(lane->datapath->bridge, vs_wport_id(port), !(events & VS_WPLAIN_OVER));
+	tell(vs_wport_user(port), events, 0);
+}
+
 /* --- To other workers --- */
 
 static void on_cross(void *arg, uint64_t workers, const struct vs_crossing *crossing)
@@ -195,6 +202,8 @@ static void on_told(void *arg)
 			vs_wakeup_signal(lane->told);
 		if (tap_error)
 			handler->tap_gone(handler->arg, port, tap_error);
+		else if (port->is_plain)
+			handler->plain_events(handler->arg, port, events);
 		else
 			handler->link_events(handler->arg, port, events);
 	}
@@ -234,6 +243,7 @@ bool vs_lane_init(struct vs_lane *lane, struct vs_datapath *datapath, unsigned n
 		.handshake = on_handshake,
 		.link_events = on_link_events,
 		.tap_gone = on_tap_gone,
+		.plain_events = on_plain_events,
 		.cross = on_cross,
 		.arg = lane,
 	};

@@ -16,9 +16,16 @@ struct port_call {
 		} tap;
 		const struct vs_link_config *link;
 		struct {
+			int fd;
+			const struct vs_plain_config *config;
+			const uint8_t *first;
+			size_t len;
+		} plain;
+		struct {
 			const struct vs_session_keys *keys;
 			const struct vs_params *params;
 		} session;
+		struct vs_conn *conn;
 		uint32_t index;
 		uint8_t reason;
 		struct vs_dport_view *view;
@@ -47,6 +54,14 @@ static void add_link(void *arg)
 	struct port_call *call = arg;
 	struct vs_dport *port = call->port;
 	call->err = vs_worker_add_link(port->lane->worker, call->link, port->id, port, &port->port);
+}
+
+static void add_plain(void *arg)
+{
+	struct port_call *call = arg;
+	struct vs_dport *port = call->port;
+	call->err = vs_worker_add_plain(port->lane->worker, call->plain.fd, call->plain.config, call->plain.first,
+					call->plain.len, port->id, port, &port->port);
 }
 
 static void remove_port(void *arg)
@@ -78,6 +93,19 @@ static void install(void *arg)
 	call->err = vs_wport_install(call->port->port, call->session.keys, call->session.params);
 }
 
+static void renew(void *arg)
+{
+	struct port_call *call = arg;
+	vs_link_renew(vs_wport_link(call->port->port), vs_loop_now(call->port->lane->loop));
+	vs_wport_touch(call->port->port);
+}
+
+static void adopt_conn(void *arg)
+{
+	struct port_call *call = arg;
+	call->err = vs_worker_adopt_conn(call->port->lane->worker, call->port->port, call->conn);
+}
+
 static void view_link(const struct vs_link *link, uint64_t now, struct vs_dport_view *view)
 {
 	view->path = *vs_link_path(link);
@@ -98,6 +126,8 @@ static void view(void *arg)
 	};
 	if (call->port->is_link)
 		view_link(vs_wport_link(call->port->port), vs_loop_now(lane->loop), call->view);
+	if (call->port->is_plain)
+		vs_wport_view_plain(call->port->port, &call->view->plain);
 }
 
 /* --- On the deciding thread --- */
@@ -176,6 +206,20 @@ int vs_datapath_add_link(struct vs_datapath *path, const struct vs_link_config *
 	return finish_adding(port, add_link, &call, out);
 }
 
+int vs_datapath_add_plain(struct vs_datapath *path, int fd, const struct vs_plain_config *plain, const uint8_t *first,
+			  size_t len, const struct vs_port_config *config, void *user, struct vs_dport **out)
+{
+	struct port_call call = { .plain = { .fd = fd, .config = plain, .first = first, .len = len } };
+	struct vs_dport *port;
+	int err = new_port(least_used(path), config, user, &port);
+	if (err < 0) {
+		close(fd);
+		return err;
+	}
+	port->is_plain = true;
+	return finish_adding(port, add_plain, &call, out);
+}
+
 void vs_dport_remove(struct vs_dport *port, uint8_t reason)
 {
 	if (!port)
@@ -232,6 +276,19 @@ int vs_dport_install(struct vs_dport *port, const struct vs_session_keys *keys, 
 {
 	struct port_call call = { .session = { .keys = keys, .params = params } };
 	call_worker(port, install, &call);
+	return call.err;
+}
+
+void vs_dport_renew(struct vs_dport *port)
+{
+	struct port_call call = { 0 };
+	call_worker(port, renew, &call);
+}
+
+int vs_dport_adopt_conn(struct vs_dport *port, struct vs_conn *conn)
+{
+	struct port_call call = { .conn = conn };
+	call_worker(port, adopt_conn, &call);
 	return call.err;
 }
 

@@ -15,7 +15,7 @@ struct vs_dport {
 	struct vs_lane *lane;
 	struct vs_wport *port; /* its worker's */
 	uint16_t id;
-	bool is_link;
+	bool is_link, is_plain;
 	void *user;
 	/* Under lane->events_lock. */
 	struct vs_list told; /* of lane->events */

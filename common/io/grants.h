@@ -5,6 +5,7 @@
 #ifndef VS_IO_GRANTS_H
 #define VS_IO_GRANTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,7 +17,7 @@
 #include "io/value.h"
 
 #define VS_GRANT_TAPS_MAX 64
-#define VS_GRANT_BINDS_MAX (VS_LIST_MAX + 2)
+#define VS_GRANT_BINDS_MAX (3 * (VS_LIST_MAX + 2)) /* for UDP, fake TCP and TCP */
 #define VS_GRANT_FILES_MAX 4
 
 struct vs_grant_tap {
@@ -24,9 +25,12 @@ struct vs_grant_tap {
 	struct vs_tap_config tap;          /* complete: device and MAC address are set */
 };
 
-/* A UDP socket to be bound; several to one address, where each worker has its own. */
+/* A UDP socket to be bound, several to one address where each worker has its own; or a TCP socket, to be bound or, if
+ * the port is 0, only to connect. */
 struct vs_grant_bind {
 	struct vs_addr addr;               /* port 0: any */
+	bool tcp;
+	bool fake;                         /* TCP: for fake TCP (io/faketcp_socket.h), whose privileges come with it */
 	uint8_t sockets;                   /* granted: how many, at least 1 */
 	uint8_t nth;                       /* asked for: which of them; the first demands that the address be free */
 	uint32_t fwmark;                   /* 0: none */
@@ -48,6 +52,10 @@ struct vs_grants {
 int vs_grants_add_tap(struct vs_grants *grants, const char *name, const struct vs_tap_config *tap) VS_MUST_CHECK;
 int vs_grants_add_bind(struct vs_grants *grants, const struct vs_addr *addr, uint32_t fwmark, const char *interface,
 		       unsigned sockets) VS_MUST_CHECK;
+int vs_grants_add_tcp(struct vs_grants *grants, const struct vs_addr *addr, uint32_t fwmark,
+		      const char *interface) VS_MUST_CHECK;
+int vs_grants_add_faketcp(struct vs_grants *grants, const struct vs_addr *addr, uint32_t fwmark,
+			  const char *interface) VS_MUST_CHECK;
 int vs_grants_add_file(struct vs_grants *grants, const char *path) VS_MUST_CHECK;
 
 /* Grants the log file of a configuration, if it logs to one. */

@@ -167,20 +167,57 @@ static void set_key(struct pass *pass, struct filling *f, const struct vs_config
 		complain_value(pass, key, entry, &why);
 }
 
+/* A value that is our own: a default, or of a bundle. */
+static void set_own(struct pass *pass, const struct vs_schema_key *key, const char *value, void *storage)
+{
+	struct vs_why why;
+	memset(storage, 0, key->size);
+	int err = vs_schema_parse(key, pass->config, value, storage, &why);
+	assert(err == 0);
+	(void)err;
+}
+
+static void apply_bundle(struct pass *pass, struct filling *f, const struct vs_schema_key *key, const char *choice)
+{
+	const struct vs_schema_bundle *bundle = key->bundles;
+	size_t index;
+
+	while (bundle->choice && strcmp(bundle->choice, choice) != 0)
+		bundle++;
+	for (const struct vs_schema_setting *s = bundle->settings; bundle->choice && s->key; s++) {
+		const struct vs_schema_key *other = find_key(f->spec, s->key, &index);
+		assert(other && other->bundles != key->bundles);
+		set_own(pass, other, s->value, storage_of(f, index));
+		if (other->bundles)
+			apply_bundle(pass, f, other, s->value);
+	}
+}
+
+/* Before the section's own values, which then win wherever they stand; in the order of the table. */
+static void apply_bundles(struct pass *pass, struct filling *f, const struct vs_config_section *section)
+{
+	const struct vs_schema_key *key;
+	size_t offset;
+
+	for (size_t i = 0; (key = key_at(f->spec, i, &offset)); i++) {
+		for (size_t e = 0; key->bundles && e < section->n; e++) {
+			const struct vs_config_entry *entry = &pass->config->entries[section->first + e];
+			if (strcmp(entry->key, key->name) == 0)
+				apply_bundle(pass, f, key, entry->value);
+		}
+	}
+}
+
 static void set_fallbacks(struct pass *pass, struct filling *f)
 {
 	const struct vs_schema_key *key;
-	struct vs_why why;
 	size_t offset;
 
 	for (size_t i = 0; (key = key_at(f->spec, i, &offset)); i++) {
 		size_t size = vs_schema_type_ops(key->type)->size;
 		assert(size == 0 || size == key->size);
-		if (!key->fallback)
-			continue;
-		int err = vs_schema_parse(key, pass->config, key->fallback, f->storage + offset, &why);
-		assert(err == 0);
-		(void)err;
+		if (key->fallback)
+			set_own(pass, key, key->fallback, f->storage + offset);
 	}
 }
 
@@ -214,6 +251,8 @@ static void fill(struct pass *pass, const struct vs_schema_section *spec, const 
 	}
 	if (!f.name || spec->naming != VS_SECTION_DEFAULTS)
 		set_fallbacks(pass, &f);
+	if (section)
+		apply_bundles(pass, &f, section);
 	for (size_t i = 0; section && i < section->n; i++)
 		set_key(pass, &f, &pass->config->entries[section->first + i]);
 	check_required(pass, &f);

@@ -29,6 +29,8 @@ enum vs_schema_type {
 	VS_VALUE_PATH,      /* char[]; made absolute from the file's directory */
 	VS_VALUE_IFNAME,    /* char[VS_IFNAME_MAX + 1] */
 	VS_VALUE_ENUM,      /* int, one of the choices */
+	VS_VALUE_SET,       /* uint32_t, the choices' values or-ed */
+	VS_VALUE_FEC,       /* struct vs_fec_value */
 	VS_VALUE_KEY,       /* uint8_t[VS_KEY_SIZE] */
 	VS_VALUE_MAC,       /* struct vs_mac, of one station */
 	VS_VALUE_ENDPOINT,  /* struct vs_endpoint */
@@ -52,6 +54,19 @@ struct vs_schema_choice {
 	int value;
 };
 
+/* What a choice stands for: values of other keys of the section, which count where the section does not set those keys
+ * itself, wherever it does. The last setting has a NULL key, and the last bundle a NULL choice. */
+struct vs_schema_setting {
+	const char *key, *value;
+};
+
+#define VS_SCHEMA_SETTINGS_MAX 12
+
+struct vs_schema_bundle {
+	const char *choice;
+	struct vs_schema_setting settings[VS_SCHEMA_SETTINGS_MAX]; /* the same keys in all bundles of a key */
+};
+
 struct vs_schema_key {
 	const char *name;
 	enum vs_schema_type type;
@@ -61,6 +76,7 @@ struct vs_schema_key {
 	const char *fallback; /* the default, as it would stand in the file; NULL: not set */
 	const char *help;     /* one or two sentences of Markdown */
 	const struct vs_schema_choice *choices;
+	const struct vs_schema_bundle *bundles; /* of an enum; NULL: none */
 	const char *excludes; /* a key that cannot stand in the same section */
 	size_t offset, size;  /* of the storage in the group's structure */
 };

@@ -18,6 +18,8 @@ static void document_value(const struct vs_schema_key *key, FILE *out)
 	vs_schema_range(key, range, sizeof(range));
 	if (key->type == VS_VALUE_ENUM)
 		fprintf(out, "`%s`", range);
+	else if (key->type == VS_VALUE_SET)
+		fprintf(out, "%s `%s`", ops->doc, range);
 	else
 		fprintf(out, "%s%s%s", ops->doc, *range ? ", " : "", range);
 }
@@ -38,6 +40,23 @@ static void document_key(const struct vs_schema_key *key, FILE *out)
 	fprintf(out, " |\n");
 }
 
+/* One row for each choice, one column for each key that it sets. */
+static void document_bundles(const struct vs_schema_key *key, FILE *out)
+{
+	fprintf(out, "\n`%s` stands for these, where the section does not say otherwise:\n\n| `%s` |", key->name, key->name);
+	for (const struct vs_schema_setting *s = key->bundles->settings; s->key; s++)
+		fprintf(out, " `%s` |", s->key);
+	fprintf(out, "\n| --- |");
+	for (const struct vs_schema_setting *s = key->bundles->settings; s->key; s++)
+		fprintf(out, " --- |");
+	for (const struct vs_schema_bundle *bundle = key->bundles; bundle->choice; bundle++) {
+		fprintf(out, "\n| `%s` |", bundle->choice);
+		for (const struct vs_schema_setting *s = bundle->settings; s->key; s++)
+			fprintf(out, " %s |", s->value);
+	}
+	fprintf(out, "\n");
+}
+
 static void document_section(const struct vs_schema_section *spec, FILE *out)
 {
 	if (spec->naming == VS_SECTION_PLAIN)
@@ -50,6 +69,10 @@ static void document_section(const struct vs_schema_section *spec, FILE *out)
 	for (size_t g = 0; g < VS_SCHEMA_GROUPS_MAX; g++)
 		for (size_t i = 0; i < spec->groups[g].n; i++)
 			document_key(&spec->groups[g].keys[i], out);
+	for (size_t g = 0; g < VS_SCHEMA_GROUPS_MAX; g++)
+		for (size_t i = 0; i < spec->groups[g].n; i++)
+			if (spec->groups[g].keys[i].bundles)
+				document_bundles(&spec->groups[g].keys[i], out);
 	fprintf(out, "\n");
 }
 

@@ -111,6 +111,33 @@ static int parse_enum(const struct vs_schema_key *key, const struct vs_config *c
 	return vs_why(why, "expected one of %s", vs_schema_range(key, range, sizeof(range)));
 }
 
+static int parse_set(const struct vs_schema_key *key, const struct vs_config *config, const char *text, void *storage,
+		     struct vs_why *why)
+{
+	int value;
+	if (parse_enum(key, config, text, &value, why) < 0)
+		return -EINVAL;
+	*(uint32_t *)storage |= (uint32_t)value;
+	return 0;
+}
+
+static int parse_fec(const struct vs_schema_key *key, const struct vs_config *config, const char *text, void *storage,
+		     struct vs_why *why)
+{
+	struct vs_fec_value *value = storage;
+	struct vs_fec_config fec = { 0 };
+	(void)key, (void)config;
+	if (vs_fec_parse(text, &fec) < 0)
+		return vs_why(why, "expected off, auto, or K:M with K of 1 to %d and M of 1 to %d, at most %d times K",
+			      VS_FEC_K_MAX, VS_FEC_M_MAX, VS_FEC_RATIO_MAX);
+	/* Member by member: two values are compared with their padding. */
+	value->set = true;
+	value->config.kind = fec.kind;
+	value->config.k = fec.k;
+	value->config.m = fec.m;
+	return 0;
+}
+
 static int parse_key(const struct vs_schema_key *key, const struct vs_config *config, const char *text, void *storage,
 		     struct vs_why *why)
 {
@@ -188,6 +215,8 @@ static const struct vs_schema_type_ops types[] = {
 	[VS_VALUE_PATH] = { "path", 0, false, parse_path },
 	[VS_VALUE_IFNAME] = { "interface", VS_IFNAME_MAX + 1, false, parse_ifname },
 	[VS_VALUE_ENUM] = { "one of", sizeof(int), false, parse_enum },
+	[VS_VALUE_SET] = { "list of", sizeof(uint32_t), true, parse_set },
+	[VS_VALUE_FEC] = { "`off`, `K:M` or `auto`", sizeof(struct vs_fec_value), false, parse_fec },
 	[VS_VALUE_KEY] = { "key", VS_KEY_SIZE, false, parse_key },
 	[VS_VALUE_MAC] = { "MAC address", sizeof(struct vs_mac), false, parse_mac },
 	[VS_VALUE_ENDPOINT] = { "host[:port]", sizeof(struct vs_endpoint), false, parse_endpoint },
@@ -257,6 +286,7 @@ const char *vs_schema_range(const struct vs_schema_key *key, char *buf, size_t s
 
 	switch (key->type) {
 	case VS_VALUE_ENUM:
+	case VS_VALUE_SET:
 		return format_choices(key, buf, size);
 	case VS_VALUE_INT:
 		snprintf(buf, size, "%" PRIu64 " to %" PRIu64 "%s", key->min, key->max, zero);

@@ -181,6 +181,7 @@ static bool decode_error(struct msghdr *h, struct vs_carrier_error *out)
 			continue;
 		memcpy(&report, CMSG_DATA(c), sizeof(report));
 		out->to = vs_addr_from_sockaddr(h->msg_name, h->msg_namelen);
+		out->from.sa.sa_family = AF_UNSPEC;
 		out->error = (int)report.ee_errno;
 		out->mtu = report.ee_errno == EMSGSIZE ? report.ee_info : 0;
 		out->local = report.ee_origin == SO_EE_ORIGIN_LOCAL;

@@ -208,6 +208,19 @@ struct vs_cidr vs_cidr_network(const struct vs_cidr *cidr)
 	return net;
 }
 
+bool vs_cidr_contains(const struct vs_cidr *cidr, const struct vs_addr *addr)
+{
+	if (cidr->addr.sa.sa_family != addr->sa.sa_family)
+		return false;
+	struct vs_cidr wanted = vs_cidr_network(cidr), given = { .addr = *addr, .prefix = cidr->prefix };
+	uint8_t a[VS_ADDR_KEY_SIZE], b[VS_ADDR_KEY_SIZE];
+
+	given = vs_cidr_network(&given);
+	vs_addr_key(&wanted.addr, a);
+	vs_addr_key(&given.addr, b);
+	return memcmp(a, b, 16) == 0;
+}
+
 static int parse_destination(const char *word, const struct vs_addr *gateway, struct vs_cidr *out, struct vs_why *why)
 {
 	if (strcmp(word, "default") == 0)

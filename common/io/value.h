@@ -11,6 +11,7 @@
 
 #include "base/addr.h"
 #include "base/compiler.h"
+#include "link/fec_config.h"
 
 /* Longest name of a network interface (IFNAMSIZ less its NUL). */
 #define VS_IFNAME_MAX 15
@@ -95,6 +96,15 @@ int vs_parse_endpoint(const char *text, struct vs_endpoint *out, struct vs_why *
 
 /* The network address that `cidr` lies in: its host bits cleared. */
 struct vs_cidr vs_cidr_network(const struct vs_cidr *cidr);
+
+/* "off", "K:M" or "auto"; all zero: not set. */
+struct vs_fec_value {
+	bool set;
+	struct vs_fec_config config; /* without overhead_max */
+};
+
+/* Whether the address lies in the network that `cidr` names; its port does not matter. */
+bool vs_cidr_contains(const struct vs_cidr *cidr, const struct vs_addr *addr);
 
 #define VS_CIDR_TEXT_MAX 64
 /* "10.9.0.0/24"; returns buf. */

@@ -15,13 +15,23 @@
 #define ARRIVED_MAX 65536
 #define ARRIVED_CONTROL_MAX 64
 
-/* --- Carrier --- */
+/* --- Carriers --- */
+
+/* Those that it has held go first, in their order. */
+static void release_held(struct vs_worker *worker, enum vs_carrier_kind kind)
+{
+	struct vs_list *held = &worker->held[kind];
+	struct vs_wport *port;
+	VS_LIST_FOREACH(held, port, struct vs_wport, dirty)
+		port->held = false;
+	vs_list_splice(held, &worker->dirty);
+	vs_list_splice(&worker->dirty, held);
+	vs_deferred_schedule(&worker->turn_end);
+}
 
 static void on_resumed(void *arg, struct vs_carrier *carrier)
 {
-	struct vs_worker *worker = arg;
-	(void)carrier;
-	vs_deferred_schedule(&worker->turn_end);
+	release_held(arg, carrier->ops->kind);
 }
 
 static void on_error(void *arg, struct vs_carrier *carrier, const struct vs_carrier_error *error)
@@ -32,26 +42,35 @@ static void on_error(void *arg, struct vs_carrier *carrier, const struct vs_carr
 		worker->handler.carrier_error(worker->handler.arg, error);
 }
 
+struct vs_carrier_handler vs_worker_carrier_handler(struct vs_worker *worker)
+{
+	return (struct vs_carrier_handler){
+		.receive = vs_worker_on_receive,
+		.resumed = on_resumed,
+		.error = on_error,
+		.conn_closed = vs_worker_on_conn_closed,
+		.arg = worker,
+	};
+}
+
 int vs_worker_open_udp(struct vs_worker *worker, int fd4, int fd6, bool errors)
 {
 	struct vs_udp_options options = { .errors = errors };
-	struct vs_carrier_handler handler = {
-		.receive = vs_worker_on_receive, .resumed = on_resumed, .error = on_error, .arg = worker
-	};
+	struct vs_carrier_handler handler = vs_worker_carrier_handler(worker);
 	struct vs_carrier *carrier;
 	int err = vs_carrier_udp_new(worker->loop, fd4, fd6, &options, &handler, &worker->drops, &carrier);
 	if (err < 0)
 		return err;
-	vs_carrier_free(worker->carrier);
-	worker->carrier = carrier;
+	vs_carrier_free(worker->carriers[VS_CARRIER_UDP]);
+	worker->carriers[VS_CARRIER_UDP] = carrier;
 	/* Links that the old one had blocked. */
-	vs_deferred_schedule(&worker->turn_end);
+	release_held(worker, VS_CARRIER_UDP);
 	return 0;
 }
 
 /* --- Ports --- */
 
-static struct vs_wport *new_port(struct vs_worker *worker, uint16_t id, void *user)
+struct vs_wport *vs_wport_new(struct vs_worker *worker, uint16_t id, void *user)
 {
 	struct vs_wport *port = calloc(1, sizeof(*port));
 	if (!port)
@@ -62,6 +81,7 @@ static struct vs_wport *new_port(struct vs_worker *worker, uint16_t id, void *us
 	port->fd = -1;
 	vs_list_init(&port->dirty);
 	vs_list_init(&port->waiting);
+	vs_list_init(&port->conns);
 	worker->by_id[id] = port;
 	vs_list_append(&worker->ports, &port->node);
 	return port;
@@ -79,7 +99,7 @@ static void free_port(struct vs_wport *port)
 
 int vs_worker_add_tap(struct vs_worker *worker, int fd, uint32_t mtu, uint16_t id, void *user, struct vs_wport **out)
 {
-	struct vs_wport *port = new_port(worker, id, user);
+	struct vs_wport *port = vs_wport_new(worker, id, user);
 	if (!port) {
 		close(fd);
 		return -ENOMEM;
@@ -107,7 +127,7 @@ int vs_worker_add_tap(struct vs_worker *worker, int fd, uint32_t mtu, uint16_t i
 int vs_worker_add_link(struct vs_worker *worker, const struct vs_link_config *link, uint16_t id, void *user,
 		       struct vs_wport **out)
 {
-	struct vs_wport *port = new_port(worker, id, user);
+	struct vs_wport *port = vs_wport_new(worker, id, user);
 	if (!port)
 		return -ENOMEM;
 	struct vs_link_config complete = *link;
@@ -135,6 +155,7 @@ static void remove_link(struct vs_wport *port)
 	vs_wport_return_retired(port);
 	vs_link_end(port->link);
 	vs_wport_return_retired(port);
+	vs_wport_close_conns(port);
 	vs_timer_fini(&port->timer);
 	vs_link_free(port->link);
 }
@@ -146,6 +167,8 @@ void vs_worker_remove(struct vs_worker *worker, struct vs_wport *port)
 		return;
 	if (port->link)
 		remove_link(port);
+	if (port->plain)
+		vs_wport_close_plain(port);
 	if (port->run)
 		vs_wport_write_run(port);
 	vs_watch_free(port->watch);
@@ -203,13 +226,16 @@ struct vs_worker *vs_worker_new(struct vs_loop *loop, const struct vs_worker_con
 	vs_list_init(&worker->ports);
 	vs_list_init(&worker->dirty);
 	vs_list_init(&worker->waiting);
+	for (int kind = 0; kind < VS_CARRIER_KINDS; kind++)
+		vs_list_init(&worker->held[kind]);
 	vs_deferred_init(&worker->turn_end, loop, vs_worker_end_turn, worker);
 	vs_frame_list_init(&worker->arrived.frames, ARRIVED_MAX);
 	vs_frame_list_init(&worker->arrived.control, ARRIVED_CONTROL_MAX);
 	vs_frame_list_init(&worker->segments, VS_GSO_SEGMENTS_MAX);
 	worker->pool = vs_pool_new(config->pool_bytes);
 	worker->indices = vs_indextable_new(config->number);
-	if (!worker->pool || !worker->indices) {
+	worker->has_sweep_timer = vs_timer_init(&worker->sweep_timer, loop, vs_worker_sweep, worker) == 0;
+	if (!worker->pool || !worker->indices || !worker->has_sweep_timer) {
 		vs_worker_free(worker);
 		return NULL;
 	}
@@ -228,9 +254,13 @@ void vs_worker_free(struct vs_worker *worker)
 		return;
 	while ((port = VS_LIST_FIRST(&worker->ports, struct vs_wport, node)))
 		vs_worker_remove(worker, port);
-	if (worker->carrier)
-		vs_carrier_flush(worker->carrier);
-	vs_carrier_free(worker->carrier);
+	for (int kind = 0; kind < VS_CARRIER_KINDS; kind++) {
+		if (worker->carriers[kind])
+			vs_carrier_flush(worker->carriers[kind]);
+		vs_carrier_free(worker->carriers[kind]);
+	}
+	if (worker->has_sweep_timer)
+		vs_timer_fini(&worker->sweep_timer);
 	vs_deferred_cancel(&worker->turn_end);
 	vs_frame_list_fini(&worker->arrived.frames);
 	vs_frame_list_fini(&worker->arrived.control);
@@ -241,6 +271,15 @@ void vs_worker_free(struct vs_worker *worker)
 	free(worker);
 }
 
+/* Structures that hold nothing but 64-bit counters are added up as what they are: rows of numbers. */
+static void add_counters(void *sum, const void *stats, size_t size)
+{
+	uint64_t *to = sum;
+	const uint64_t *from = stats;
+	for (size_t i = 0; i < size / sizeof(*to); i++)
+		to[i] += from[i];
+}
+
 void vs_worker_stats(const struct vs_worker *worker, struct vs_worker_stats *out)
 {
 	*out = (struct vs_worker_stats){
@@ -249,17 +288,9 @@ void vs_worker_stats(const struct vs_worker *worker, struct vs_worker_stats *out
 		.sessions = vs_indextable_count(worker->indices),
 	};
 	vs_pool_stats(worker->pool, &out->pool);
-	if (worker->carrier)
-		out->carrier = worker->carrier->stats;
-}
-
-/* Structures that hold nothing but 64-bit counters are added up as what they are: rows of numbers. */
-static void add_counters(void *sum, const void *stats, size_t size)
-{
-	uint64_t *to = sum;
-	const uint64_t *from = stats;
-	for (size_t i = 0; i < size / sizeof(*to); i++)
-		to[i] += from[i];
+	for (int kind = 0; kind < VS_CARRIER_KINDS; kind++)
+		if (worker->carriers[kind])
+			add_counters(&out->carrier, &worker->carriers[kind]->stats, sizeof(out->carrier));
 }
 
 void vs_worker_stats_add(struct vs_worker_stats *sum, const struct vs_worker_stats *stats)

@@ -38,6 +38,8 @@ static void deliver_segments(struct vs_wport *port, struct vs_frame *super, uint
 	while ((frame = vs_frame_list_pop(&worker->segments))) {
 		if (port->link)
 			send_link(port, frame, now);
+		else if (port->plain)
+			vs_wport_send_plain(port, frame, now);
 		else if (vs_wport_write_tap(port, frame) < 0)
 			vs_frame_unref(frame);
 	}
@@ -51,7 +53,9 @@ static void deliver(struct vs_wport *port, struct vs_frame *frame, uint64_t now)
 			send_link(port, frame, now);
 		else
 			deliver_segments(port, frame, now);
-	} else if (vs_wport_write_tap(port, frame) < 0) {
+	} else if (port->plain && !frame->super) {
+		vs_wport_send_plain(port, frame, now);
+	} else if (port->plain || vs_wport_write_tap(port, frame) < 0) {
 		deliver_segments(port, frame, now);
 	}
 }
@@ -90,7 +94,7 @@ void vs_worker_arrive(struct vs_worker *worker, const struct vs_crossing *crossi
 	send_out(worker, now);
 }
 
-static void forward_arrived(struct vs_wport *from, uint64_t now)
+void vs_wport_forward_arrived(struct vs_wport *from, uint64_t now)
 {
 	struct vs_frame *frame;
 	while ((frame = vs_frame_list_pop(&from->worker->arrived.frames))) {
@@ -117,17 +121,18 @@ static void input_data(struct vs_worker *worker, const struct vs_rx_datagram *da
 	vs_link_input(port->link, datagram->data, datagram->len, path, now, &worker->arrived);
 	vs_wport_return_retired(port);
 	vs_wport_touch(port);
-	forward_arrived(port, now);
+	vs_wport_forward_arrived(port, now);
 }
 
 void vs_worker_on_receive(void *arg, struct vs_carrier *carrier, const struct vs_rx_batch *batch)
 {
 	struct vs_worker *worker = arg;
 	uint64_t now = vs_loop_now(worker->loop);
-	(void)carrier;
 	for (uint32_t i = 0; i < batch->count; i++) {
 		const struct vs_rx_datagram *datagram = &batch->datagrams[i];
-		struct vs_path path = { .peer = *datagram->from, .local = *datagram->local };
+		struct vs_path path = {
+			.peer = *datagram->from, .local = *datagram->local, .carrier = carrier->ops->kind
+		};
 		if (datagram->len < VS_SEAL_HEADER) {
 			vs_drop(&worker->drops, VS_DROP_DATAGRAM_SHORT);
 			continue;

@@ -1,4 +1,4 @@
-/* Out: what the links have to send, into the carrier's transmit batch, at the end of each turn. */
+/* Out: what the links have to send, into the transmit batches of their carriers, at the end of each turn. */
 #include "io/worker.h"
 
 #include <errno.h>
@@ -9,8 +9,13 @@
 void vs_wport_touch(struct vs_wport *port)
 {
 	struct vs_worker *worker = port->worker;
-	if (!vs_list_empty(&port->dirty))
-		return;
+	if (!vs_list_empty(&port->dirty)) {
+		if (vs_likely(!port->held) || vs_link_path(port->link)->carrier == port->held_by)
+			return;
+		/* Its path has left the carrier that takes no more. */
+		port->held = false;
+		vs_list_remove(&port->dirty);
+	}
 	vs_list_append(&worker->dirty, &port->dirty);
 	vs_deferred_schedule(&worker->turn_end);
 }
@@ -18,7 +23,7 @@ void vs_wport_touch(struct vs_wport *port)
 enum pumped {
 	PUMPED_ALL,
 	PUMPED_SOME,    /* there is more, for the next turn */
-	PUMPED_BLOCKED, /* the carrier takes no more now */
+	PUMPED_BLOCKED, /* its carrier takes no more now */
 };
 
 /* Writes what the link has to send, but no more in one turn than one message of the carrier takes, before TAPs and
@@ -26,13 +31,15 @@ enum pumped {
  * as much as eighty more datagrams in it, so none should leave half full. */
 static enum pumped pump(struct vs_wport *port, uint64_t now)
 {
-	struct vs_worker *worker = port->worker;
 	const struct vs_path *path = vs_link_path(port->link);
-	if (!worker->carrier)
+	struct vs_carrier *carrier = port->worker->carriers[path->carrier];
+	if (!carrier)
 		return PUMPED_ALL;
+	if (!vs_carrier_ready(carrier, &path->peer, &path->local))
+		return PUMPED_BLOCKED;
 	size_t size = 0, bytes = 0;
 	for (int i = 0; i < VS_TX_MESSAGE_DATAGRAMS && bytes + size <= VS_TX_MESSAGE_BYTES; i++) {
-		uint8_t *room = vs_carrier_reserve(worker->carrier, VS_DATAGRAM_MAX);
+		uint8_t *room = vs_carrier_reserve(carrier, VS_DATAGRAM_MAX);
 		if (!room)
 			return PUMPED_BLOCKED;
 		struct vs_link_sent sent;
@@ -42,8 +49,7 @@ static enum pumped pump(struct vs_wport *port, uint64_t now)
 		bytes += size;
 		/* The port's id and the low bits of the counter name the datagram in the batch's results. */
 		uint64_t cookie = (uint64_t)port->id << 48 | (sent.counter & UINT64_C(0xffffffffffff));
-		vs_carrier_commit(worker->carrier, size, &path->peer, &path->local, cookie,
-				  sent.probe ? VS_TX_ALONE : 0);
+		vs_carrier_commit(carrier, size, &path->peer, &path->local, cookie, sent.probe ? VS_TX_ALONE : 0);
 	}
 	return PUMPED_SOME;
 }
@@ -55,9 +61,9 @@ void vs_wport_return_retired(struct vs_wport *port)
 		vs_indextable_assign(port->worker->indices, index, NULL);
 }
 
-static void read_results(struct vs_worker *worker)
+static void read_results(struct vs_worker *worker, struct vs_carrier *carrier)
 {
-	struct vs_tx_batch *tx = worker->carrier->tx;
+	struct vs_tx_batch *tx = carrier->tx;
 	uint64_t now = vs_loop_now(worker->loop);
 	for (uint32_t i = 0; i < tx->results_count; i++) {
 		const struct vs_tx_result *result = &tx->results[i];
@@ -69,7 +75,7 @@ static void read_results(struct vs_worker *worker)
 		vs_link_refused(port->link, counter, result->size, result->error == EMSGSIZE, now);
 		vs_wport_touch(port);
 	}
-	vs_carrier_results_done(worker->carrier);
+	vs_carrier_results_done(carrier);
 }
 
 /* Tells the owner what has happened to a link, who may remove the port. */
@@ -82,6 +88,26 @@ static void tell(struct vs_wport *port)
 		worker->handler.link_events(worker->handler.arg, port, events);
 }
 
+static void flush(struct vs_worker *worker)
+{
+	for (int kind = 0; kind < VS_CARRIER_KINDS; kind++) {
+		struct vs_carrier *carrier = worker->carriers[kind];
+		if (!carrier)
+			continue;
+		vs_carrier_flush(carrier);
+		if (carrier->tx->results_count)
+			read_results(worker, carrier);
+	}
+}
+
+/* Puts the link aside until its carrier takes more; the links of other carriers go on. */
+static void hold(struct vs_wport *port)
+{
+	port->held = true;
+	port->held_by = vs_link_path(port->link)->carrier;
+	vs_list_append(&port->worker->held[port->held_by], &port->dirty);
+}
+
 void vs_worker_end_turn(void *arg)
 {
 	struct vs_worker *worker = arg;
@@ -92,11 +118,11 @@ void vs_worker_end_turn(void *arg)
 	vs_list_init(&unfinished);
 	while ((port = VS_LIST_FIRST(&worker->dirty, struct vs_wport, dirty))) {
 		enum pumped pumped = pump(port, now);
-		if (pumped == PUMPED_BLOCKED)
-			break; /* resumed() goes on from here */
 		vs_list_remove(&port->dirty);
 		if (pumped == PUMPED_SOME)
 			vs_list_append(&unfinished, &port->dirty);
+		else if (pumped == PUMPED_BLOCKED)
+			hold(port);
 		else
 			vs_timer_set(&port->timer, vs_link_deadline(port->link));
 		/* A link that is never done, because it is busy, has events all the same. */
@@ -105,10 +131,7 @@ void vs_worker_end_turn(void *arg)
 	if (!vs_list_empty(&unfinished))
 		vs_deferred_schedule(&worker->turn_end);
 	vs_list_splice(&worker->dirty, &unfinished);
-	if (worker->carrier) {
-		vs_carrier_flush(worker->carrier);
-		read_results(worker);
-	}
+	flush(worker);
 }
 
 void vs_worker_on_timer(void *arg, uint64_t now)
@@ -125,13 +148,14 @@ void vs_wport_flush(struct vs_wport *port)
 
 void vs_worker_send_raw(struct vs_worker *worker, const uint8_t *datagram, size_t len, const struct vs_path *path)
 {
-	uint8_t *room = worker->carrier ? vs_carrier_reserve(worker->carrier, len) : NULL;
+	struct vs_carrier *carrier = worker->carriers[path->carrier];
+	uint8_t *room = carrier ? vs_carrier_reserve(carrier, len) : NULL;
 	if (!room) {
 		vs_drop(&worker->drops, VS_DROP_SEND_FAILED);
 		return;
 	}
 	memcpy(room, datagram, len);
 	/* A cookie that names no port. */
-	vs_carrier_commit(worker->carrier, len, &path->peer, &path->local, UINT64_MAX, VS_TX_ALONE);
+	vs_carrier_commit(carrier, len, &path->peer, &path->local, UINT64_MAX, VS_TX_ALONE);
 	vs_deferred_schedule(&worker->turn_end);
 }

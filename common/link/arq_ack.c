@@ -3,6 +3,7 @@
 #include "link/arq_tx_state.h"
 
 #include <endian.h>
+#include <string.h>
 
 /* Least reordering window: an end system's own scheduling reorders acknowledgements by this much. */
 #define REORDER_MIN (1 * VS_MSEC)
@@ -30,7 +31,12 @@ uint64_t vs_arq_tx_reorder_usec(const struct vs_arq_tx *tx)
 	uint64_t seen = VS_MAX(tx->reorder.current, tx->reorder.previous);
 	uint64_t window = VS_MAX(seen + seen / 4, vs_rtt_min(tx->config.rtt) / 4);
 	uint64_t cap = VS_MAX(2 * tx->config.rtt->srtt_usec, (uint64_t)REORDER_CAP_MIN);
-	return VS_MAX(VS_MIN(window, cap), (uint64_t)REORDER_MIN);
+	return VS_MAX(VS_MIN(VS_MAX(window, tx->recovery_usec), cap), (uint64_t)REORDER_MIN);
+}
+
+void vs_arq_tx_set_recovery(struct vs_arq_tx *tx, uint64_t usec)
+{
+	tx->recovery_usec = usec;
 }
 
 /* --- Losses --- */
@@ -52,15 +58,22 @@ static void mark_lost(struct vs_arq_tx *tx, struct tx_segment *seg, uint64_t now
 		vs_congestion_lost(tx->config.congestion, now, tx_bytes(seg), seg->sent_usec, tx->inflight_bytes);
 }
 
+/* As many as `resend` says that were sent after it have arrived before it. */
+static bool is_overtaken(const struct vs_arq_tx *tx, const struct tx_segment *seg)
+{
+	return tx->overtakes && !tx->recovery_usec && vs_sn_diff(seg->order, tx->overtaken_before) < 0;
+}
+
 void vs_arq_tx_detect_losses(struct vs_arq_tx *tx, uint64_t now)
 {
 	uint64_t allowed = tx->rack_rtt_usec + vs_arq_tx_reorder_usec(tx);
 	struct tx_segment *seg;
 	tx->reorder_deadline = VS_NEVER;
 	while ((seg = VS_LIST_FIRST(&tx->sent, struct tx_segment, node))) {
-		if (seg->sent_usec >= tx->rack_sent_usec)
+		bool overtaken = is_overtaken(tx, seg);
+		if (!overtaken && seg->sent_usec >= tx->rack_sent_usec)
 			return;
-		if (seg->sent_usec + allowed > now) {
+		if (!overtaken && seg->sent_usec + allowed > now) {
 			tx->reorder_deadline = seg->sent_usec + allowed;
 			return;
 		}
@@ -84,6 +97,22 @@ static void note_spurious(struct vs_arq_tx *tx, const struct tx_segment *seg, ui
 		vs_congestion_unlost(tx->config.congestion, now, tx_bytes(seg));
 }
 
+/* Keeps the `resend` segments sent last of those that have been delivered. */
+static void note_overtaker(struct vs_arq_tx *tx, uint32_t order)
+{
+	unsigned n = tx->overtakers_n;
+	bool full = n == tx->resend;
+	if (full && vs_sn_diff(order, tx->overtakers[0]) <= 0)
+		return;
+	if (full)
+		memmove(tx->overtakers, tx->overtakers + 1, --n * sizeof(tx->overtakers[0]));
+	unsigned at = n;
+	for (; at > 0 && vs_sn_diff(order, tx->overtakers[at - 1]) < 0; at--)
+		tx->overtakers[at] = tx->overtakers[at - 1];
+	tx->overtakers[at] = order;
+	tx->overtakers_n = (uint8_t)(n + 1);
+}
+
 static void acknowledge(struct vs_arq_tx *tx, struct tx_lane *lane, uint32_t sn, uint64_t now)
 {
 	struct tx_segment *seg = tx_lookup(lane, sn);
@@ -97,6 +126,8 @@ static void acknowledge(struct vs_arq_tx *tx, struct tx_lane *lane, uint32_t sn,
 		tx->batch_rack_sent_usec = seg->sent_usec;
 		tx->batch_rack_rtt_usec = now - seg->sent_usec;
 	}
+	if (!spurious && tx->resend)
+		note_overtaker(tx, seg->order);
 	if (!seg->fragmented && !spurious && tx_bytes(seg) > tx->largest_delivered) {
 		tx->largest_delivered = tx_bytes(seg);
 		tx->largest_sent_usec = seg->sent_usec;
@@ -173,9 +204,7 @@ static void input_rtt(struct vs_arq_tx *tx, const struct vs_segment *ack, uint64
  * 8985, section 6.2, step 4). */
 static void learn_reordering(struct vs_arq_tx *tx, const struct vs_segment *seg, uint64_t now)
 {
-	if (seg->len < VS_ACK_DELAY_SIZE)
-		return;
-	uint32_t delay = vs_get_be32(seg->data), elapsed = (uint32_t)now - seg->ts;
+	uint32_t delay = seg->len >= VS_ACK_DELAY_SIZE ? vs_get_be32(seg->data) : 0, elapsed = (uint32_t)now - seg->ts;
 	if (elapsed > 60 * VS_SEC || delay > elapsed || now - elapsed >= tx->rack_sent_usec)
 		return;
 	uint64_t took = elapsed - delay;
@@ -239,7 +268,7 @@ bool vs_arq_tx_input(struct vs_arq_tx *tx, const struct vs_segment *seg, uint64_
 		return tx->clear;
 	}
 	open_batch(tx);
-	bool timed = seg->cmd == VS_CMD_ACK && (!tx->clear || echoes_us(lane, seg));
+	bool timed = seg->cmd == VS_CMD_ACK && !seg->recovered && (!tx->clear || echoes_us(lane, seg));
 	if (timed)
 		learn_reordering(tx, seg, now);
 	if (vs_sn_diff(seg->una, lane->una) >= 0) {
@@ -268,6 +297,8 @@ static void judge_losses(struct vs_arq_tx *tx, uint64_t now)
 		return;
 	tx->rack_sent_usec = tx->batch_rack_sent_usec;
 	tx->rack_rtt_usec = tx->batch_rack_rtt_usec;
+	tx->overtakes = tx->resend && tx->overtakers_n == tx->resend;
+	tx->overtaken_before = tx->overtakers[0];
 	vs_arq_tx_detect_losses(tx, now);
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/time.h"
+#include "link/acklist.h"
 #include "link/seqbits.h"
 
 #define RING_MIN VS_SEQBITS_MIN
@@ -38,6 +39,7 @@ struct rx_lane {
 	/* The segment that the next ACK echoes: the last one that arrived. */
 	uint32_t ack_sn, ack_ts;
 	uint64_t ack_arrived_usec;
+	bool ack_untimed; /* it was recovered: the ACK says nothing about time */
 	uint64_t ack_repeat_until_usec;
 
 	/* When nxt last moved, or the first segment beyond a gap was kept. */
@@ -53,8 +55,10 @@ struct vs_arq_rx {
 	unsigned unacked;
 	uint64_t ack_deadline;
 	uint64_t ack_delay_usec;
+	uint16_t window; /* advertised at most */
 	bool clear;
 	unsigned clear_lanes; /* in the clear: fewer than config.lanes */
+	struct vs_acklist *each; /* ACKs owed to a plain peer; NULL: it is none */
 	struct vs_arq_rx_stats stats;
 };
 
@@ -66,7 +70,18 @@ struct vs_arq_rx *vs_arq_rx_new(const struct vs_arq_rx_config *config)
 	rx->config = *config;
 	rx->ack_deadline = VS_NEVER;
 	rx->ack_delay_usec = 5 * VS_MSEC;
+	rx->window = VS_WINDOW_MAX;
+	rx->each = config->plain ? calloc(1, sizeof(*rx->each)) : NULL;
+	if (config->plain && !rx->each) {
+		free(rx);
+		return NULL;
+	}
 	return rx;
+}
+
+void vs_arq_rx_set_window(struct vs_arq_rx *rx, uint16_t segments)
+{
+	rx->window = segments;
 }
 
 void vs_arq_rx_set_clear(struct vs_arq_rx *rx, bool clear, unsigned lanes)
@@ -114,6 +129,8 @@ void vs_arq_rx_reset(struct vs_arq_rx *rx)
 	rx->repeats = 0;
 	rx->unacked = 0;
 	rx->clear_lanes = 0;
+	if (rx->each)
+		rx->each->n = 0;
 	rx->ack_deadline = VS_NEVER;
 }
 
@@ -122,6 +139,7 @@ void vs_arq_rx_free(struct vs_arq_rx *rx)
 	if (!rx)
 		return;
 	vs_arq_rx_reset(rx);
+	free(rx->each);
 	free(rx);
 }
 
@@ -237,13 +255,16 @@ static bool keep(struct vs_arq_rx *rx, struct rx_lane *lane, const struct vs_seg
 
 /* --- Acknowledgement --- */
 
-static void owe_ack(struct vs_arq_rx *rx, const struct vs_segment *seg, uint32_t sn, uint64_t now)
+static inline void owe_ack(struct vs_arq_rx *rx, struct rx_lane *lane, const struct vs_segment *seg, uint32_t sn,
+			   uint64_t now)
 {
-	struct rx_lane *lane = rx->lanes[seg->conv];
 	lane->ack_sn = sn;
 	lane->ack_ts = seg->ts;
 	lane->ack_arrived_usec = now;
+	lane->ack_untimed = seg->recovered;
 	rx->owed |= UINT64_C(1) << seg->conv;
+	if (vs_unlikely(rx->each != NULL))
+		vs_acklist_add(rx->each, lane->nxt, sn, seg->ts);
 	uint64_t deadline = ++rx->unacked >= ACK_EVERY ? now : now + rx->ack_delay_usec;
 	rx->ack_deadline = vs_time_min(rx->ack_deadline, deadline);
 }
@@ -259,12 +280,11 @@ static int input_push(struct vs_arq_rx *rx, struct rx_lane *lane, const struct v
 		return 0;
 	}
 	bool known = ahead < 0 || (vs_sn_diff(seg->sn, lane->top) < 0 && slot_of(lane, seg->sn)->kept);
-	if (!known && ahead > 0 && !keep(rx, lane, seg, now)) {
-		/* The ACK must not name what is not here, or it would never be sent again. */
-		owe_ack(rx, seg, lane->nxt - 1, now);
+	bool refused = !known && ahead > 0 && !keep(rx, lane, seg, now);
+	/* The ACK must not name what is not here, or it would never be sent again. */
+	owe_ack(rx, lane, seg, refused ? lane->nxt - 1 : seg->sn, now);
+	if (refused)
 		return 0;
-	}
-	owe_ack(rx, seg, seg->sn, now);
 	if (known) {
 		rx->stats.duplicates++;
 		vs_drop(rx->config.drops, VS_DROP_DUPLICATE);
@@ -344,6 +364,16 @@ static int skip(struct vs_arq_rx *rx, struct rx_lane *lane, uint32_t end, struct
 	return err ? err : drain(rx, lane, arrived);
 }
 
+void vs_arq_rx_restart(struct vs_arq_rx *rx, struct vs_deframed *arrived)
+{
+	for (unsigned i = 0; i < VS_LANES_MAX; i++) {
+		/* What is no frames ends only this lane's rest: it starts afresh anyway. */
+		int err = rx->lanes[i] ? skip(rx, rx->lanes[i], rx->lanes[i]->top, arrived) : 0;
+		(void)err;
+	}
+	vs_arq_rx_reset(rx);
+}
+
 static int input_skip(struct vs_arq_rx *rx, struct rx_lane *lane, const struct vs_segment *seg, uint64_t now,
 		      struct vs_deframed *arrived)
 {
@@ -357,7 +387,7 @@ static int input_skip(struct vs_arq_rx *rx, struct rx_lane *lane, const struct v
 		lane->moved_usec = now;
 		err = skip(rx, lane, seg->sn, arrived);
 	}
-	owe_ack(rx, seg, lane->nxt - 1, now);
+	owe_ack(rx, lane, seg, lane->nxt - 1, now);
 	return err;
 }
 
@@ -379,7 +409,7 @@ int vs_arq_rx_input(struct vs_arq_rx *rx, const struct vs_segment *seg, uint64_t
 		return input_skip(rx, lane, seg, now, arrived);
 	case VS_CMD_WASK:
 		/* Any segment with our window answers it; an ACK is one. */
-		owe_ack(rx, seg, lane->nxt - 1, now);
+		owe_ack(rx, lane, seg, lane->nxt - 1, now);
 		return 0;
 	default:
 		return 0;
@@ -397,7 +427,7 @@ uint16_t vs_arq_rx_window(const struct vs_arq_rx *rx)
 {
 	size_t left = rx->config.budget > rx->stats.held ? rx->config.budget - rx->stats.held : 0;
 	size_t segments = left / SEGMENT_COST;
-	return (uint16_t)VS_MIN(VS_MAX(segments, (size_t)VS_WINDOW_MIN), (size_t)VS_WINDOW_MAX);
+	return (uint16_t)VS_MIN(VS_MAX(segments, (size_t)VS_WINDOW_MIN), (size_t)rx->window);
 }
 
 void vs_arq_rx_set_ack_delay(struct vs_arq_rx *rx, uint64_t delay_usec)
@@ -470,25 +500,52 @@ static size_t write_repeats(struct vs_arq_rx *rx, uint64_t set, uint64_t now, ui
 	return written;
 }
 
+static void owe_nothing(struct vs_arq_rx *rx)
+{
+	rx->owed = 0;
+	rx->unacked = 0;
+	rx->ack_deadline = VS_NEVER;
+}
+
+/* To a plain peer, which has one lane. */
+static size_t write_each(struct vs_arq_rx *rx, uint8_t *out, size_t room)
+{
+	struct vs_segment ack = {
+		.conv = rx->config.conv,
+		.cmd = VS_CMD_ACK,
+		.wnd = vs_arq_rx_window(rx),
+		.una = vs_arq_rx_una(rx, 0),
+	};
+	size_t written = vs_acklist_write(rx->each, &ack, out, room);
+	rx->stats.acks += written / VS_SEGMENT_HEADER;
+	if (!rx->each->n)
+		owe_nothing(rx);
+	return written;
+}
+
+static uint32_t ack_delay(const struct rx_lane *lane, uint64_t now)
+{
+	uint64_t delay = vs_time_since(now, lane->ack_arrived_usec);
+	return lane->ack_untimed ? VS_ACK_DELAY_NONE : (uint32_t)VS_MIN(delay, (uint64_t)VS_ACK_DELAY_NONE - 1);
+}
+
 size_t vs_arq_rx_write_acks(struct vs_arq_rx *rx, uint64_t now, uint8_t *out, size_t room)
 {
 	size_t written = 0;
+	if (rx->each)
+		return write_each(rx, out, room);
 	uint64_t repeats = rx->owed ? rx->repeats & ~rx->owed : 0;
 	while (rx->owed && fits_ack(room - written)) {
 		unsigned lane_no = (unsigned)__builtin_ctzll(rx->owed);
 		struct rx_lane *lane = rx->lanes[lane_no];
-		uint64_t delay = vs_time_since(now, lane->ack_arrived_usec);
-		written += write_ack(rx, lane_no, (uint32_t)VS_MIN(delay, (uint64_t)VS_ACK_DELAY_NONE - 1),
-				     out + written, room - written);
+		written += write_ack(rx, lane_no, ack_delay(lane, now), out + written, room - written);
 		lane->ack_repeat_until_usec = now + ACK_REPEAT_USEC;
 		rx->repeats |= UINT64_C(1) << lane_no;
 		rx->owed &= rx->owed - 1;
 		rx->stats.acks++;
 	}
-	if (!rx->owed) {
-		rx->unacked = 0;
-		rx->ack_deadline = VS_NEVER;
-	}
+	if (!rx->owed)
+		owe_nothing(rx);
 	return written + write_repeats(rx, repeats, now, out + written, room - written);
 }
 

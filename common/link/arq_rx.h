@@ -24,6 +24,8 @@ struct vs_arq_rx_config {
 	unsigned lanes;        /* 1 ... VS_LANES_MAX */
 	size_t budget;         /* bytes of kept segments; default 4 MiB */
 	uint32_t first_sn;     /* as in struct vs_arq_tx_config */
+	bool plain;            /* from a plain KCP peer: one lane, an ACK for each segment, and none has a payload */
+	uint32_t conv;         /* as in struct vs_arq_tx_config; what comes in has its lane's number instead */
 	struct vs_pool *pool;  /* of frames and of kept segments */
 	struct vs_drops *drops;
 };
@@ -41,6 +43,12 @@ void vs_arq_rx_free(struct vs_arq_rx *rx);
 
 /* Back to the state of a new one (the link's lanes start afresh). */
 void vs_arq_rx_reset(struct vs_arq_rx *rx);
+
+/* As vs_arq_rx_reset(), but the whole messages that wait behind a gap are delivered: nobody will fill it. */
+void vs_arq_rx_restart(struct vs_arq_rx *rx, struct vs_deframed *arrived);
+
+/* Segments that are advertised at most: KCP's rcvwnd, VS_WINDOW_MIN ... VS_WINDOW_MAX; the latter at first. */
+void vs_arq_rx_set_window(struct vs_arq_rx *rx, uint16_t segments);
 
 /* Whether segments arrive in the clear, where anybody on the path can have made them. Then a byte stream that is not
  * frames costs the rest of its message, and not the link: what our peer sends starts with a header in each message. And

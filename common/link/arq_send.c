@@ -5,10 +5,11 @@
 
 #include "link/arq_tx_state.h"
 
-static void encode_push(const struct vs_arq_rx *rx, const struct tx_segment *seg, uint64_t now, uint8_t *out)
+static void encode_push(const struct vs_arq_tx *tx, const struct vs_arq_rx *rx, const struct tx_segment *seg,
+			uint64_t now, uint8_t *out)
 {
 	struct vs_segment header = {
-		.conv = seg->lane,
+		.conv = tx->config.conv + seg->lane,
 		.cmd = VS_CMD_PUSH,
 		.frg = seg->frg,
 		.wnd = vs_arq_rx_window(rx),
@@ -34,6 +35,7 @@ static void mark_sent(struct vs_arq_tx *tx, struct tx_segment *seg, uint64_t now
 	seg->probe = false;
 	seg->fragmented = false;
 	seg->sent_usec = now;
+	seg->order = tx->next_order++;
 	seg->state = TX_INFLIGHT;
 	vs_list_append(&tx->sent, &seg->node);
 	tx->inflight_bytes += tx_bytes(seg);
@@ -47,7 +49,7 @@ static void mark_sent(struct vs_arq_tx *tx, struct tx_segment *seg, uint64_t now
 static void write_segment(struct vs_arq_tx *tx, const struct vs_arq_rx *rx, struct tx_segment *seg, uint64_t now,
 			  struct vs_parts *parts)
 {
-	encode_push(rx, seg, now, vs_parts_reserve(parts));
+	encode_push(tx, rx, seg, now, vs_parts_reserve(parts));
 	vs_parts_commit(parts, VS_SEGMENT_HEADER);
 	vs_parts_view(parts, seg->message->data + seg->offset, seg->len);
 	mark_sent(tx, seg, now);
@@ -155,7 +157,7 @@ void vs_arq_tx_write_next(struct vs_arq_tx *tx, const struct vs_arq_rx *rx, uint
 		vs_arq_tx_leave_waiting(tx, seg);
 	else
 		vs_list_remove(&seg->node);
-	encode_push(rx, seg, now, out);
+	encode_push(tx, rx, seg, now, out);
 	memcpy(out + VS_SEGMENT_HEADER, seg->message->data + seg->offset, seg->len);
 	mark_sent(tx, seg, now);
 	seg->fragmented = true;

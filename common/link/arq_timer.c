@@ -8,7 +8,9 @@
 
 uint64_t vs_arq_tx_backoff(const struct vs_arq_tx *tx, unsigned n)
 {
-	uint64_t delay = vs_rtt_rto(tx->config.rtt) << VS_MIN(n, 4u);
+	uint64_t delay = vs_rtt_rto(tx->config.rtt);
+	for (unsigned i = 0; i < VS_MIN(n, 4u); i++)
+		delay += tx->nodelay ? delay / 2 : delay;
 	uint64_t most = VS_MAX((uint64_t)PROBE_MAX, 2 * tx->config.rtt->srtt_usec);
 	return VS_MIN(delay, most);
 }
@@ -19,7 +21,7 @@ void vs_arq_tx_arm_probe(struct vs_arq_tx *tx, uint64_t now)
 		tx->probe_deadline = VS_NEVER;
 		return;
 	}
-	tx->probe_deadline = now + vs_arq_tx_backoff(tx, tx->probe_count);
+	tx->probe_deadline = now + vs_arq_tx_backoff(tx, tx->probe_count) + tx->recovery_usec;
 	tx->probe_armed_usec = now;
 }
 

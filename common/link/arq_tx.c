@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "link/arq_tx_state.h"
+#include "link/framing.h"
 
 #define RING_MIN VS_SEQBITS_MIN
 #define SLAB_SEGMENTS 8
@@ -91,7 +92,9 @@ void vs_arq_tx_reset(struct vs_arq_tx *tx)
 	free_memory(tx);
 	struct vs_arq_tx_config config = tx->config;
 	struct vs_arq_tx_stats stats = tx->stats;
-	*tx = (struct vs_arq_tx){ .config = config, .clear = tx->clear, .stats = stats };
+	*tx = (struct vs_arq_tx){
+		.config = config, .clear = tx->clear, .nodelay = tx->nodelay, .resend = tx->resend, .stats = stats
+	};
 	init_state(tx);
 }
 
@@ -99,6 +102,17 @@ void vs_arq_tx_set_policy(struct vs_arq_tx *tx, unsigned lanes, uint64_t max_age
 {
 	tx->config.lanes = lanes;
 	tx->config.max_age_usec = max_age_usec;
+}
+
+void vs_arq_tx_set_knobs(struct vs_arq_tx *tx, const struct vs_kcp_config *knobs)
+{
+	tx->config.send_window = knobs->sndwnd;
+	tx->nodelay = knobs->nodelay;
+	if (tx->resend != knobs->resend) {
+		tx->resend = knobs->resend;
+		tx->overtakers_n = 0;
+		tx->overtakes = false;
+	}
 }
 
 void vs_arq_tx_set_clear(struct vs_arq_tx *tx, bool clear)
@@ -122,7 +136,7 @@ static struct tx_lane *lane_of(struct vs_arq_tx *tx, unsigned lane_no)
 	if (!lane)
 		return NULL;
 	lane->una = lane->nxt = tx->config.first_sn;
-	lane->peer_window = VS_WINDOW_MIN;
+	lane->peer_window = tx->config.plain ? VS_KCP_WINDOW : VS_WINDOW_MIN;
 	vs_list_init(&lane->waiting);
 	vs_list_init(&lane->waiting_node);
 	tx->lanes[lane_no] = lane;
@@ -245,7 +259,7 @@ unsigned vs_arq_tx_pick_lane(const struct vs_arq_tx *tx, const struct vs_flow *f
 		const struct tx_lane *lane = tx->lanes[flow->lane];
 		if (lane && lane->una != lane->nxt && vs_sn_diff(flow->last_sn, lane->una) >= 0)
 			return (unsigned)flow->lane;
-		if (!(tx->busy_lanes >> flow->lane & 1))
+		if (!(tx->busy_lanes >> flow->lane & 1) && (unsigned)flow->lane < tx->config.lanes)
 			return (unsigned)flow->lane;
 	}
 	uint64_t all = tx->config.lanes == VS_LANES_MAX ? UINT64_MAX : (UINT64_C(1) << tx->config.lanes) - 1;
@@ -260,7 +274,8 @@ bool vs_arq_tx_lane_ready(struct vs_arq_tx *tx, unsigned lane_no, unsigned segme
 	struct tx_lane *lane = lane_of(tx, lane_no);
 	if (!lane)
 		return true; /* out of memory: vs_arq_tx_admit() says so, and the frame is dropped and counted */
-	uint32_t window = VS_MIN(tx->config.send_window, VS_MAX(lane->peer_window, (uint32_t)VS_WINDOW_MIN));
+	uint32_t least = tx->config.plain ? 0 : VS_WINDOW_MIN;
+	uint32_t window = VS_MIN(tx->config.send_window, VS_MAX(lane->peer_window, least));
 	bool ready = vs_list_empty(&lane->waiting) && in_window(lane) + segments <= window;
 	if (!ready)
 		lane->blocked = true;
@@ -304,6 +319,63 @@ int vs_arq_tx_admit(struct vs_arq_tx *tx, unsigned lane_no, struct vs_frame *mes
 	vs_list_prepend(&tx->waiting_lanes, &lane->waiting_node);
 	*last_sn = lane->nxt - 1;
 	return 0;
+}
+
+/* --- Starting afresh --- */
+
+struct held_message {
+	struct vs_frame *message;
+	uint64_t admitted_usec;
+	unsigned lane;
+};
+
+/* Takes a reference to every message of which something is not acknowledged; in order, lane by lane. */
+static size_t hold_messages(struct vs_arq_tx *tx, struct held_message *held)
+{
+	size_t n = 0;
+	for (unsigned i = 0; i < VS_LANES_MAX; i++) {
+		const struct tx_lane *lane = tx->lanes[i];
+		const struct vs_frame *last = NULL;
+		for (uint32_t sn = lane ? lane->una : 0; lane && sn != lane->nxt; sn++) {
+			const struct tx_segment *seg = tx_lookup(lane, sn);
+			if (!seg->message || seg->message == last)
+				continue;
+			last = seg->message;
+			held[n++] = (struct held_message){ vs_frame_ref(seg->message), seg->admitted_usec, i };
+		}
+	}
+	return n;
+}
+
+static void admit_again(struct vs_arq_tx *tx, const struct held_message *held, uint32_t mss)
+{
+	struct vs_frame *message = held->message;
+	uint32_t header = vs_framing_size(message), last_sn;
+	unsigned lane_no = held->lane % tx->config.lanes;
+	struct tx_lane *lane = tx->lanes[lane_no];
+	if (lane)
+		vs_list_remove(&lane->waiting_node);
+	/* Where there is no memory, it is dropped and counted; those before it still go. */
+	if (vs_arq_tx_admit(tx, lane_no, message, message->offset - header, header + message->len, mss, mss,
+			    held->admitted_usec, &last_sn) < 0 && lane && !vs_list_empty(&lane->waiting))
+		vs_list_append(&tx->waiting_lanes, &lane->waiting_node);
+}
+
+void vs_arq_tx_restart(struct vs_arq_tx *tx, unsigned lanes, uint32_t mss)
+{
+	/* No more messages than segments. */
+	size_t most = tx->stats.inflight + tx->stats.waiting, n = 0;
+	struct held_message *held = most ? calloc(most, sizeof(*held)) : NULL;
+	if (held)
+		n = hold_messages(tx, held);
+	/* The path is the same, and what it does to the order of datagrams. */
+	struct reorder_window reorder = tx->reorder;
+	vs_arq_tx_reset(tx);
+	tx->reorder = reorder;
+	tx->config.lanes = lanes;
+	for (size_t i = 0; i < n; i++)
+		admit_again(tx, &held[i], mss);
+	free(held);
 }
 
 /* --- Memory and numbers --- */

@@ -25,6 +25,7 @@
 #include "base/frame.h"
 #include "link/arq_rx.h"
 #include "link/congestion.h"
+#include "link/kcp_config.h"
 #include "link/parts.h"
 #include "link/queue.h"
 #include "link/rtt.h"
@@ -35,6 +36,8 @@ struct vs_arq_tx_config {
 	uint32_t send_window;   /* segments a lane may have in flight; VS_WINDOW_MIN ... VS_WINDOW_MAX */
 	uint64_t max_age_usec;  /* 0: never give a frame up */
 	uint32_t first_sn;      /* of each lane; the receiver's alike. 0, but for tests of what happens at 2^32 */
+	bool plain;             /* to a plain KCP peer (link/plain.h): its window is respected however small it is */
+	uint32_t conv;          /* of lane 0 on the wire; 0 in a link */
 	struct vs_rtt *rtt;     /* the link's; samples are fed into it */
 	struct vs_congestion *congestion; /* the link's */
 	struct vs_drops *drops;
@@ -61,6 +64,11 @@ void vs_arq_tx_free(struct vs_arq_tx *tx);
 
 /* What a handshake or a reload may change while the lanes go on. */
 void vs_arq_tx_set_policy(struct vs_arq_tx *tx, unsigned lanes, uint64_t max_age_usec);
+/* KCP's knobs, in their ranges, but for the receiver's. The send window is then knobs->sndwnd. */
+void vs_arq_tx_set_knobs(struct vs_arq_tx *tx, const struct vs_kcp_config *knobs);
+/* For so long after its time what is lost may still be regained at the peer (FEC), and is neither declared lost nor
+ * probed for. */
+void vs_arq_tx_set_recovery(struct vs_arq_tx *tx, uint64_t usec);
 void vs_arq_tx_set_congestion(struct vs_arq_tx *tx, struct vs_congestion *congestion);
 
 /* Whether segments travel in the clear, where somebody else can have fed the peer's lanes. Its acknowledgements are its
@@ -70,6 +78,11 @@ void vs_arq_tx_set_clear(struct vs_arq_tx *tx, bool clear);
 
 /* Back to the state of a new one: everything in flight is let go. */
 void vs_arq_tx_reset(struct vs_arq_tx *tx);
+
+/* As vs_arq_tx_reset(), but what the peer has not acknowledged is admitted anew, as old as it was: the peer's lanes start
+ * afresh as well. A message that it has got and whose acknowledgement is under way goes twice. Only `lanes` are used;
+ * segments get at most mss bytes. */
+void vs_arq_tx_restart(struct vs_arq_tx *tx, unsigned lanes, uint32_t mss);
 
 /* --- Admission ---------------------------------------------------------------------------------------------------- */
 

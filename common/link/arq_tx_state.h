@@ -24,6 +24,7 @@ struct tx_segment {
 	uint8_t frg;
 	uint8_t state;
 	uint8_t losses; /* times declared lost, saturating */
+	uint32_t order; /* of its last transmission, among all of the link */
 	bool fragmented; /* last sent in fragments */
 	bool probe;     /* in the lost list for a probe timeout, not for a loss */
 	uint64_t admitted_usec, sent_usec, first_sent_usec; /* sent_usec 0: never */
@@ -67,6 +68,16 @@ struct vs_arq_tx {
 	/* RACK (RFC 8985): when the most recently sent of all delivered segments was sent, and its round-trip time. */
 	uint64_t rack_sent_usec, rack_rtt_usec;
 	struct reorder_window reorder;
+	/* KCP's fast retransmission: of the delivered segments the `resend` that were sent last, as orders, ascending.
+	 * What was sent before the first of them has been overtaken by all. */
+	uint32_t next_order;
+	uint8_t resend; /* 0: off */
+	uint8_t overtakers_n;
+	bool overtakes; /* `overtaken_before` is set */
+	uint32_t overtaken_before; /* what losses are judged by: follows the overtakers as the RACK point does */
+	uint32_t overtakers[VS_KCP_RESEND_MAX];
+	bool nodelay;
+	uint64_t recovery_usec; /* vs_arq_tx_set_recovery() */
 	uint64_t reorder_deadline;
 
 	/* Acknowledged since the last input_done(). */

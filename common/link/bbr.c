@@ -52,11 +52,18 @@
 #define CRUISE_PHASES_MIN 4
 #define CRUISE_PHASES_SPREAD 3 /* 4 ... 6, so that flows that share a bottleneck do not probe in step */
 
+#define CRUISE_FACTOR_LOG2_MAX 3 /* ... and up to eight times as many where UP only costs losses */
+
 #define WINDOW_SLACK (1 * VS_MSEC)
 #define WINDOW_DATAGRAMS_MIN 10
+/* On a LAN. Where an end has to wait for a processor, the round trip is ten milliseconds and more for a while, and the
+ * bandwidth that is measured then is the window in such a round trip: a window that shrinks with it again would hold the
+ * link down for seconds after. This is 100 Mbit/s at ten milliseconds. */
+#define LAN_WINDOW_MIN (128u << 10)
 
 #define LOSS_ALONE 9830u      /* 15 % in 1/65536 */
 #define LOSS_WITH_DELAY 1311u /* 2 % */
+#define LOSS_IN_UP 328u       /* 0.5 % */
 
 #define PROBE_RTT_INTERVAL (10 * VS_SEC)
 #define PROBE_RTT_INTERVAL_RTTS 64
@@ -88,6 +95,9 @@ struct bbr {
 	/* PROBE_BW. */
 	uint64_t bandwidth_before_up;
 	unsigned cruise_phases;
+	uint64_t up_begin_usec, up_end_usec; /* the last UP; an end of 0: it runs */
+	struct vs_loss_count up;             /* of what was sent in it */
+	unsigned cruise_factor_log2;         /* so often in a row UP has lost */
 
 	/* PROBE_RTT. */
 	uint64_t probe_rtt_until_usec; /* 0: the window has not been reached yet */
@@ -125,6 +135,8 @@ static void enter(struct bbr *b, enum mode mode, uint64_t now)
 {
 	if (is_low(b->mode))
 		vs_loss_probe_low_end(&b->model.loss, now);
+	if (b->mode == PROBE_BW_UP)
+		b->up_end_usec = now;
 	if (is_low(mode))
 		vs_loss_probe_low_begin(&b->model.loss, now);
 	b->mode = mode;
@@ -137,13 +149,36 @@ static void enter_cruise(struct bbr *b, uint64_t now)
 	uint64_t spread = (now * UINT64_C(0x9E3779B97F4A7C15)) >> 32;
 
 	b->cruise_phases = CRUISE_PHASES_MIN + (unsigned)(spread % CRUISE_PHASES_SPREAD);
+	b->cruise_phases <<= b->cruise_factor_log2;
 	enter(b, PROBE_BW_CRUISE, now);
 }
 
 static void enter_up(struct bbr *b, uint64_t now)
 {
 	b->bandwidth_before_up = vs_bbr_model_bandwidth(&b->model);
+	b->up_begin_usec = now;
+	b->up_end_usec = 0;
+	b->up = (struct vs_loss_count){ 0 };
 	enter(b, PROBE_BW_UP, now);
+}
+
+static bool sent_in_up(const struct bbr *b, uint64_t sent_usec)
+{
+	return b->up_begin_usec && sent_usec >= b->up_begin_usec && (!b->up_end_usec || sent_usec < b->up_end_usec);
+}
+
+/* Where the path's queue is too short for UP, each UP costs its losses: it then comes more seldom. */
+static void judge_up(struct bbr *b)
+{
+	uint64_t sent = b->up.delivered + b->up.lost;
+	uint64_t allowed = sent * (b->model.loss.path_loss_q16 + LOSS_IN_UP) / 65536;
+
+	if (!b->up_begin_usec)
+		return;
+	if (b->up.lost <= allowed)
+		b->cruise_factor_log2 = 0;
+	else if (b->cruise_factor_log2 < CRUISE_FACTOR_LOG2_MAX)
+		b->cruise_factor_log2++;
 }
 
 static uint32_t pacing_gain(const struct bbr *b)
@@ -189,6 +224,7 @@ static void advance_probe_bw(struct bbr *b, uint64_t now, uint64_t inflight)
 	case PROBE_BW_LOW:
 		if (!low_is_over(b, elapsed, inflight))
 			break;
+		judge_up(b);
 		if (probing_paid(b))
 			enter_up(b, now);
 		else
@@ -237,6 +273,12 @@ static void judge_queue(struct bbr *b, uint64_t now)
 
 /* --- STARTUP and DRAIN -------------------------------------------------------------------------------------------- */
 
+/* The least to expect of a path that has not shown what it carries: the first window in a round trip. */
+static uint64_t first_guess(const struct bbr *b)
+{
+	return datagrams(b, VS_CONGESTION_INITIAL_DATAGRAMS) * VS_SEC / b->model.min_rtt_usec;
+}
+
 static void check_pipe_full(struct bbr *b, const struct vs_rate_sample *sample)
 {
 	uint64_t bandwidth = vs_bbr_model_bandwidth(&b->model);
@@ -249,7 +291,9 @@ static void check_pipe_full(struct bbr *b, const struct vs_rate_sample *sample)
 		b->pipe_full = true;
 		return;
 	}
-	if (sample->app_limited)
+	/* A sender that sends all it has may still fill the pipe: the frames' own senders have windows, too. */
+	bool filled = vs_bbr_model_round_delayed(&b->model) && bandwidth > first_guess(b);
+	if (sample->app_limited && !filled)
 		return;
 	if (bandwidth >= b->full_bandwidth + b->full_bandwidth / 4) {
 		b->full_bandwidth = bandwidth;
@@ -329,9 +373,10 @@ static void set_rate(struct bbr *b)
 
 	if (b->model.min_rtt_usec == 0)
 		return;
-	/* No valid sample of the rate yet: the first window in the first round trip is the best guess. */
-	if (bandwidth == 0)
-		bandwidth = datagrams(b, VS_CONGESTION_INITIAL_DATAGRAMS) * VS_SEC / b->model.min_rtt_usec;
+	/* Until the path has shown what it carries, the first window in a round trip is the least to expect of it: the
+	 * samples that a few small frames give would make the first burst wait, long enough to be taken for a queue. */
+	if (!b->pipe_full)
+		bandwidth = VS_MAX(bandwidth, first_guess(b));
 	rate = vs_loss_probe_compensate(&b->model.loss, scale(scale(bandwidth, pacing_gain(b)), GAIN_MARGIN));
 	if (b->pipe_full || rate > b->rate)
 		b->rate = VS_MAX(rate, (uint64_t)b->cc.datagram);
@@ -343,7 +388,7 @@ static uint64_t target_window(const struct bbr *b)
 	uint64_t slack = vs_bbr_model_bytes_in(&b->model, WINDOW_SLACK);
 
 	if (vs_bbr_model_is_lan(&b->model))
-		window = bdp + slack;
+		window = VS_MAX(bdp + slack, (uint64_t)LAN_WINDOW_MIN);
 	else
 		window = scale(bdp, GAIN_WINDOW) + VS_MAX(slack, vs_bbr_model_extra_acked(&b->model));
 	return VS_MAX(window, datagrams(b, WINDOW_DATAGRAMS_MIN));
@@ -388,7 +433,11 @@ static void bbr_sent(struct vs_congestion *cc, uint64_t now, uint32_t bytes, uin
 
 static void bbr_delivered(struct vs_congestion *cc, uint32_t bytes, uint64_t sent_usec)
 {
-	vs_loss_probe_delivered(&bbr_of(cc)->model.loss, bytes, sent_usec);
+	struct bbr *b = bbr_of(cc);
+
+	if (sent_in_up(b, sent_usec))
+		b->up.delivered += bytes;
+	vs_loss_probe_delivered(&b->model.loss, bytes, sent_usec);
 }
 
 static void bbr_ack(struct vs_congestion *cc, uint64_t now, const struct vs_congestion_ack *ack,
@@ -417,8 +466,12 @@ static void bbr_ack(struct vs_congestion *cc, uint64_t now, const struct vs_cong
 
 static void bbr_lost(struct vs_congestion *cc, uint64_t now, uint32_t bytes, uint64_t sent_usec)
 {
+	struct bbr *b = bbr_of(cc);
+
 	(void)now;
-	vs_loss_probe_lost(&bbr_of(cc)->model.loss, bytes, sent_usec);
+	if (sent_in_up(b, sent_usec))
+		b->up.lost += bytes;
+	vs_loss_probe_lost(&b->model.loss, bytes, sent_usec);
 }
 
 /* A cut needs no undoing: what had arrived after all was counted as delivered, so the next sample restores it. */

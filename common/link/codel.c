@@ -6,6 +6,18 @@
 /* Congestion that comes back within this many intervals is the old one: the rate of signals resumes where it was. */
 #define REENTRY_INTERVALS 16
 
+/* The longest target: what a person in a call notices. */
+#define TARGET_MAX (100 * VS_MSEC)
+
+struct vs_codel_config vs_codel_for_path(const struct vs_codel_config *least, uint64_t rtt_usec)
+{
+	uint64_t target = VS_MIN(rtt_usec * 2 / 5, (uint64_t)TARGET_MAX);
+	struct vs_codel_config config = { .target_usec = VS_MAX(least->target_usec, target) };
+
+	config.interval_usec = VS_MAX(least->interval_usec, 2 * rtt_usec + config.target_usec);
+	return config;
+}
+
 /* Floor of the square root, by Newton's iteration from above: it falls until it is there. */
 static uint64_t square_root(uint64_t v)
 {

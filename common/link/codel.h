@@ -11,6 +11,13 @@ struct vs_codel_config {
 	uint64_t interval_usec;
 };
 
+/* What suits a path of this round-trip time (without queues; 0: unknown): never less than `least`, which suits a LAN.
+ * RFC 8289 wants the interval to be about the longest round trip of the senders that are to be told, and the target a
+ * small part of that. Our senders' round trip is the path's and more, since frames cross two links, and they are often
+ * a single one: a TCP that halves its window (cubic: less 30 %) goes on filling the path only if two fifths of a round
+ * trip have been waiting. The other flows of the queue do not stand behind these. */
+struct vs_codel_config vs_codel_for_path(const struct vs_codel_config *least, uint64_t rtt_usec);
+
 /* Zero-initialised. */
 struct vs_codel {
 	uint64_t first_above_usec; /* when the delay has been above target for an interval; 0: it is below */

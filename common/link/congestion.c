@@ -125,7 +125,6 @@ void vs_congestion_set_datagram(struct vs_congestion *cc, uint32_t datagram)
 void vs_congestion_sent(struct vs_congestion *cc, uint64_t now, uint32_t bytes, uint64_t inflight,
 			struct vs_congestion_tx *tx)
 {
-	vs_report_rate_sent(&cc->report, bytes);
 	if (cc->ops->sent)
 		cc->ops->sent(cc, now, bytes, inflight);
 	vs_rate_sent(&cc->estimator, now, inflight, tx);
@@ -153,6 +152,12 @@ void vs_congestion_lost(struct vs_congestion *cc, uint64_t now, uint32_t bytes, 
 	cc->ops->lost(cc, now, bytes, sent_usec);
 }
 
+void vs_congestion_lost_unasked(struct vs_congestion *cc, uint64_t now, uint32_t bytes, uint64_t sent_usec, bool noise)
+{
+	if (!noise || cc->ops != &vs_cubic_ops)
+		cc->ops->lost(cc, now, bytes, sent_usec);
+}
+
 void vs_congestion_unlost(struct vs_congestion *cc, uint64_t now, uint32_t bytes)
 {
 	(void)now;
@@ -175,18 +180,6 @@ void vs_congestion_app_limited(struct vs_congestion *cc, uint64_t inflight)
 	vs_rate_app_limited(&cc->estimator, inflight);
 }
 
-/* Acknowledgements tell what reports tell, earlier and exactly; with both, one loss would count twice. */
-static bool has_acks(const struct vs_congestion *cc)
-{
-	return cc->estimator.delivered > 0;
-}
-
-void vs_congestion_report(struct vs_congestion *cc, uint64_t now, uint32_t loss_q16, uint64_t delay_usec)
-{
-	if (!has_acks(cc))
-		vs_report_rate_input(&cc->report, now, loss_q16, delay_usec);
-}
-
 uint64_t vs_congestion_window(const struct vs_congestion *cc)
 {
 	return VS_MIN(cc->ops->window(cc), (uint64_t)WINDOW_MAX);
@@ -194,9 +187,7 @@ uint64_t vs_congestion_window(const struct vs_congestion *cc)
 
 uint64_t vs_congestion_rate(const struct vs_congestion *cc)
 {
-	if (has_acks(cc) || cc->ops == &none_ops)
-		return cc->ops->rate(cc);
-	return cc->report.rate;
+	return cc->ops->rate(cc);
 }
 
 const char *vs_congestion_state(const struct vs_congestion *cc)

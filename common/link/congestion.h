@@ -58,6 +58,10 @@ void vs_congestion_ack(struct vs_congestion *cc, uint64_t now, const struct vs_c
 /* `bytes` were declared lost; `sent_usec` tells one round from the next. */
 void vs_congestion_lost(struct vs_congestion *cc, uint64_t now, uint32_t bytes, uint64_t sent_usec, uint64_t inflight);
 
+/* The same of what was sent without acknowledgements; `noise`: few were lost, and nothing delays the path. Algorithms
+ * that take any loss for congestion are not told of that: they could be fast by having it sent again, which it is not. */
+void vs_congestion_lost_unasked(struct vs_congestion *cc, uint64_t now, uint32_t bytes, uint64_t sent_usec, bool noise);
+
 /* A loss was found to be reordering: bytes that vs_congestion_lost() was told of had arrived. */
 void vs_congestion_unlost(struct vs_congestion *cc, uint64_t now, uint32_t bytes);
 
@@ -70,9 +74,6 @@ void vs_congestion_timeout(struct vs_congestion *cc, uint64_t now);
 /* The sender has run out of data with room in the window: samples until `inflight` has been delivered say nothing
  * about the path's rate. */
 void vs_congestion_app_limited(struct vs_congestion *cc, uint64_t inflight);
-
-/* The peer's report: share of datagrams lost, in 1/65536. For links without acknowledgements, and as a second view. */
-void vs_congestion_report(struct vs_congestion *cc, uint64_t now, uint32_t loss_q16, uint64_t delay_usec);
 
 uint64_t vs_congestion_window(const struct vs_congestion *cc); /* bytes */
 uint64_t vs_congestion_rate(const struct vs_congestion *cc);   /* bytes a second; 0: unpaced */

@@ -7,7 +7,6 @@
 
 #include "link/congestion.h"
 #include "link/rate_sample.h"
-#include "link/report_rate.h"
 
 /* Datagrams of the first window. It leaves at once, so it is a bound on what a start adds to a slow line's queue; ten
  * is TCP's (RFC 6928), 32 lets a fast path get past its first round trips. */
@@ -18,7 +17,6 @@ struct vs_congestion {
 	const struct vs_congestion_ops *ops;
 	uint32_t datagram;
 	struct vs_rate_estimator estimator;
-	struct vs_report_rate report; /* for links without acknowledgements */
 };
 
 /* Members that may be NULL are not called then. The estimator is kept by congestion.c. */

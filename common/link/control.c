@@ -1,18 +1,22 @@
 #include "link/control.h"
 
 #include <errno.h>
-#include <stdbool.h>
 
 #include "base/bytes.h"
 
 size_t vs_control_encode(const struct vs_control *control, uint8_t out[VS_CONTROL_ENCODED_MAX])
 {
-	if (control->close == 0)
-		return 0;
-	out[0] = VS_CONTROL_CLOSE;
-	out[1] = 1;
-	out[2] = control->close;
-	return 3;
+	size_t len = 0;
+	if (control->close) {
+		out[len++] = VS_CONTROL_CLOSE;
+		out[len++] = 1;
+		out[len++] = control->close;
+	}
+	if (control->renew) {
+		out[len++] = VS_CONTROL_RENEW;
+		out[len++] = 0;
+	}
+	return len;
 }
 
 static bool decode_close(struct vs_control *out, struct vs_view value)
@@ -35,6 +39,9 @@ static bool decode_entry(struct vs_control *out, struct vs_view *view)
 	switch (type) {
 	case VS_CONTROL_CLOSE:
 		return decode_close(out, vs_view_of(value, len));
+	case VS_CONTROL_RENEW:
+		out->renew = true;
+		return true;
 	default:
 		return true;
 	}

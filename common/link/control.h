@@ -4,6 +4,7 @@
 #ifndef VS_LINK_CONTROL_H
 #define VS_LINK_CONTROL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,10 +14,11 @@
 
 struct vs_control {
 	uint8_t close; /* enum vs_close_reason, or a number that only the peer knows; 0: no CLOSE */
+	bool renew;    /* the port's terms have changed: a handshake gives them */
 };
 
 /* Room for every TLV that vs_control_encode() writes. */
-#define VS_CONTROL_ENCODED_MAX 3
+#define VS_CONTROL_ENCODED_MAX 5
 
 /* Writes the message's TLVs and returns their length; 0 if it says nothing. */
 size_t vs_control_encode(const struct vs_control *control, uint8_t out[VS_CONTROL_ENCODED_MAX]);

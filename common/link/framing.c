@@ -87,12 +87,13 @@ static size_t header_size(const struct vs_deframer *deframer)
 }
 
 /* The header is complete: makes ready for its body. False: no such header can be. */
-static bool begin_body(struct vs_deframer *deframer, struct vs_pool *pool, struct vs_drops *drops, bool supers)
+static bool begin_body(struct vs_deframer *deframer, struct vs_pool *pool, struct vs_drops *drops,
+		       const struct vs_deframed *out)
 {
 	uint16_t flag = vs_get_be16(deframer->header);
 	bool super = flag == VS_FLAG_SUPER;
 	uint32_t len = super ? vs_get_be32(deframer->header + 2) : vs_get_be16(deframer->header + 2);
-	if (!valid_length(flag, len) || (super && !supers))
+	if (!valid_length(flag, len) || (super && !out->supers) || (out->frames_only && flag != VS_FLAG_FRAME))
 		return false;
 	deframer->body_len = len;
 	deframer->frame = vs_frame_new(pool, len);
@@ -147,7 +148,7 @@ int vs_deframer_input(struct vs_deframer *deframer, struct vs_pool *pool, struct
 		if (deframer->header_have < header_size(deframer)) {
 			at += take_header(deframer, at, (size_t)(end - at));
 			if (deframer->header_have == header_size(deframer) &&
-			    !begin_body(deframer, pool, drops, out->supers)) {
+			    !begin_body(deframer, pool, drops, out)) {
 				vs_drop(drops, VS_DROP_BAD_FRAMING);
 				vs_deframer_reset(deframer);
 				return -EBADMSG;

@@ -42,6 +42,7 @@ uint8_t *vs_framing_prepend_control(struct vs_frame *frame);
 /* What the deframer has found, each in the order of the stream. The caller takes the frames out between batches. */
 struct vs_deframed {
 	bool supers;                  /* set by the caller: super-frames may come */
+	bool frames_only;             /* set by the caller: only Ethernet frames may, no control messages either */
 	struct vs_frame_list frames;  /* Ethernet frames, without their framing headers */
 	struct vs_frame_list control; /* the TLVs of control messages, for vs_control_decode(); they are rare */
 };

@@ -94,6 +94,11 @@ void vs_initiator_forget(struct vs_initiator *in)
 	in->offer.incarnation = 0;
 }
 
+void vs_initiator_set_carrier(struct vs_initiator *in, enum vs_carrier_kind carrier)
+{
+	in->offer.carrier = carrier;
+}
+
 uint64_t vs_initiator_deadline(const struct vs_initiator *in)
 {
 	return in->state == WAITING ? in->deadline : VS_NEVER;
@@ -223,10 +228,17 @@ enum vs_initiator_event vs_initiator_input(struct vs_initiator *in, const uint8_
 	return VS_INITIATOR_DROPPED;
 }
 
-/* What somebody else may have put into lanes must not come up under a protection that forbids it. */
-static bool is_acceptable(const struct vs_initiator *in, const struct vs_params *params)
+/* What somebody else may have put into lanes must not come up under a protection that forbids it: from frames in the
+ * clear to a protection there is only a fresh start. A server that does not know that we have come so far learns it by
+ * the next attempt, which holds nothing to resume. */
+static bool is_acceptable(struct vs_initiator *in, const struct vs_params *params)
 {
-	return vs_params_fit(params, &in->offer) && (!params->resumed || params->protection == in->protection);
+	bool tainted = in->protection == VS_PROTECTION_NONE && params->protection != VS_PROTECTION_NONE;
+	if (!vs_params_fit(params, &in->offer))
+		return false;
+	if (params->resumed && tainted)
+		vs_initiator_forget(in);
+	return !params->resumed || !tainted;
 }
 
 /* A response that fails was not the server's: the attempt and its deadline stand. One that the offer does not allow is

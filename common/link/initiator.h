@@ -46,6 +46,9 @@ void vs_initiator_start(struct vs_initiator *initiator, uint64_t now);
 /* Whether a handshake has been asked for and not been completed. */
 bool vs_initiator_busy(const struct vs_initiator *initiator);
 
+/* What the attempts travel by from now on; params that forbid it are refused. VS_CARRIER_UDP at first. */
+void vs_initiator_set_carrier(struct vs_initiator *initiator, enum vs_carrier_kind carrier);
+
 /* The link's state here is gone: the next handshake asks for a fresh one. */
 void vs_initiator_forget(struct vs_initiator *initiator);
 

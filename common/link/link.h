@@ -34,9 +34,11 @@
 #include "link/params.h"
 #include "link/queue.h"
 
-/* Where datagrams go, and the local address that they leave from (unset: the system chooses). */
+/* Where datagrams go, the local address that they leave from (unset: the system chooses), and what they travel in. Of a
+ * carrier with connections, peer and local together, both with their ports, name the connection. */
 struct vs_path {
 	struct vs_addr peer, local;
+	enum vs_carrier_kind carrier;
 };
 
 struct vs_link_config {
@@ -53,10 +55,12 @@ enum {
 	VS_LINK_UP = 1,             /* frames can flow: a session has been confirmed where there was none */
 	VS_LINK_FRESH = 2,          /* the lanes were reset: the peer has started anew */
 	VS_LINK_WANT_HANDSHAKE = 4, /* initiator: keys are old, or the peer has gone silent */
-	VS_LINK_MOVED = 8,          /* the peer's address has changed: vs_link_path() */
+	VS_LINK_MOVED = 8,          /* the peer's address, or the carrier, has changed: vs_link_path() */
 	VS_LINK_CLOSED = 16,        /* the peer has ended the link: vs_link_close_reason() */
 	VS_LINK_TIMED_OUT = 32,     /* nothing heard for VS_LINK_TIMEOUT */
 	VS_LINK_ERROR = 64,         /* the peer has sent what cannot be: the link is over */
+	VS_LINK_SILENT = 512,       /* initiator, with WANT_HANDSHAKE: because the peer has gone silent, or
+				     * does not hear us any more */
 };
 
 struct vs_link_stats {
@@ -72,7 +76,12 @@ struct vs_link_stats {
 	uint32_t loss_q16;       /* of what we send, by the peer's last report; in 1/65536 */
 	uint64_t peer_queue_usec;
 	uint64_t handshakes, moves, fragments_sent;
+	struct vs_fec_config fec; /* of what we send */
+	uint32_t fec_share_q16;   /* parities that are sent for each datagram of data, in 1/65536 */
+	uint64_t tx_parity, rx_parity; /* datagrams */
+	uint64_t fec_recovered, fec_unrecovered; /* datagrams of the peer's that were lost: regained, or not in time */
 	uint64_t session_age_usec, heard_usec_ago;
+	uint64_t answered_usec_ago; /* since the peer last showed that it hears us; of an initiator */
 	struct vs_arq_tx_stats arq_tx;
 	struct vs_arq_rx_stats arq_rx;
 	struct vs_queue_stats queue;
@@ -99,6 +108,11 @@ void vs_link_end(struct vs_link *link);
 
 /* A local index that the link does not answer to any more, for the caller to free. False: none. */
 bool vs_link_take_retired(struct vs_link *link, uint32_t *index);
+
+/* Responder: the terms have changed. Has the peer make a handshake at once, for a session with the new ones, which
+ * resumes the link; it is asked again each second, ten times in all, until one installed after this call takes effect.
+ * A peer that does not know the message has the new terms when its keys are due. */
+void vs_link_renew(struct vs_link *link, uint64_t now);
 
 /* Whether frames can flow. */
 bool vs_link_is_up(const struct vs_link *link);

@@ -14,6 +14,7 @@ struct origin {
 	struct vs_session *session;
 	size_t datagram; /* bytes of the datagram that carried its kind byte */
 	bool sealed;     /* nobody but the peer has made any of it */
+	bool recovered;  /* by FEC: it has not come in its time */
 };
 
 static bool is_clear(const struct vs_link *link)
@@ -27,21 +28,25 @@ static void fail(struct vs_link *link)
 	link->events |= VS_LINK_ERROR;
 }
 
-static void act_on_control(struct vs_link *link, const struct vs_frame *message)
+static void act_on_control(struct vs_link *link, const struct vs_frame *message, uint64_t now)
 {
 	struct vs_control control;
-	if (vs_control_decode(&control, vs_frame_cbytes(message), message->len, &link->drops) < 0 || !control.close)
+	if (vs_control_decode(&control, vs_frame_cbytes(message), message->len, &link->drops) < 0)
+		return;
+	if (control.renew)
+		vs_link_renew_asked(link, now);
+	if (!control.close)
 		return;
 	link->close_reason = control.close;
 	link->events |= VS_LINK_CLOSED;
 }
 
-static void input_control(struct vs_link *link, bool believed, struct vs_deframed *arrived)
+static void input_control(struct vs_link *link, bool believed, uint64_t now, struct vs_deframed *arrived)
 {
 	struct vs_frame *message;
 	while ((message = vs_frame_list_pop(&arrived->control))) {
 		if (believed)
-			act_on_control(link, message);
+			act_on_control(link, message, now);
 		else
 			vs_drop(&link->drops, VS_DROP_CLEAR_KIND);
 		vs_frame_unref(message);
@@ -85,6 +90,7 @@ static void input_segments(struct vs_link *link, const struct origin *origin, st
 			vs_drop(&link->drops, VS_DROP_BAD_SEGMENT);
 			return;
 		}
+		seg.recovered = origin->recovered;
 		if (!input_segment(link, origin, &seg, now, arrived))
 			return;
 		if (seg.cmd == VS_CMD_PUSH) {
@@ -94,7 +100,7 @@ static void input_segments(struct vs_link *link, const struct origin *origin, st
 	}
 	if (!stamped)
 		return;
-	if (origin->sealed)
+	if (origin->sealed && !origin->recovered)
 		vs_report_rx_stamp(&origin->session->report_rx, stamp, now);
 	vs_link_uses_memory(link, now);
 }
@@ -119,6 +125,15 @@ static struct vs_session *session_of_report(struct vs_link *link, uint32_t index
 	return NULL;
 }
 
+/* What reports say of frames that nobody acknowledges. */
+static void end_flight(struct vs_link *link, const struct vs_report *report, const struct vs_report_news *news,
+		       uint64_t now)
+{
+	uint64_t min_rtt = vs_rtt_min(&link->rtt);
+	bool delayed = vs_fec_is_congested(vs_time_since(link->rtt.latest_usec, min_rtt), min_rtt);
+	vs_flight_report(&link->flight, link->congestion, &link->rtt, report, news, delayed, now);
+}
+
 static void input_report(struct vs_link *link, struct vs_view *view, uint64_t now)
 {
 	struct vs_report report;
@@ -130,6 +145,7 @@ static void input_report(struct vs_link *link, struct vs_view *view, uint64_t no
 	struct vs_session *session = session_of_report(link, report.session);
 	if (!session)
 		return;
+	uint64_t highest = session->report_tx.last.highest;
 	switch (vs_report_tx_input(&session->report_tx, &report, now, &news)) {
 	case VS_REPORT_BAD:
 		vs_drop(&link->drops, VS_DROP_BAD_REPORT);
@@ -139,18 +155,21 @@ static void input_report(struct vs_link *link, struct vs_view *view, uint64_t no
 	case VS_REPORT_NEW:
 		break;
 	}
+	if (report.highest > highest)
+		vs_link_answered(link, now);
 	if (news.queue_usec != VS_REPORT_UNKNOWN)
 		link->stats.peer_queue_usec = news.queue_usec;
 	if (news.rtt_usec && link->params.mode == VS_MODE_DATAGRAM)
 		vs_rtt_sample(&link->rtt, now, news.rtt_usec);
+	if (session == vs_link_current(link))
+		end_flight(link, &report, &news, now);
 	if (!news.judged)
 		return;
 	link->stats.loss_q16 = news.loss_q16;
+	vs_link_fec_report(link, &news, now);
 	/* Without acknowledgements, heavy loss is the only sign of a path that has become smaller. */
 	if (link->params.mode == VS_MODE_DATAGRAM && news.loss_q16 > BLACK_HOLE_LOSS_Q16)
 		vs_pmtud_suspect(&link->pmtud, now);
-	uint64_t queue = news.queue_usec != VS_REPORT_UNKNOWN ? news.queue_usec : 0;
-	vs_congestion_report(link->congestion, now, news.loss_q16, queue);
 }
 
 static void input_probe(struct vs_link *link, struct vs_view *view, size_t datagram)
@@ -189,15 +208,21 @@ static void input_plaintext(struct vs_link *link, const struct origin *origin, c
 		vs_drop(&link->drops, VS_DROP_CLEAR_KIND);
 		return;
 	}
+	/* In a lane also after a change of mode: it drains. */
+	arrived->supers = text[0] == VS_KIND_SEGMENTS && (link->params.features & VS_FEATURE_SUPER);
 	switch (text[0]) {
 	case VS_KIND_SEGMENTS:
+		if (origin->session->lanes_gone) {
+			vs_drop(&link->drops, VS_DROP_NO_SESSION);
+			return;
+		}
 		input_segments(link, origin, &view, now, arrived);
 		/* Of a lane that may have been fed by somebody else, no control message is the peer's for certain. */
-		input_control(link, !is_clear(link), arrived);
+		input_control(link, !is_clear(link), now, arrived);
 		break;
 	case VS_KIND_FRAMES:
 		input_frames(link, origin, &view, arrived);
-		input_control(link, origin->sealed, arrived);
+		input_control(link, origin->sealed, now, arrived);
 		break;
 	case VS_KIND_REPORT:
 		input_report(link, &view, now);
@@ -213,21 +238,50 @@ static void input_plaintext(struct vs_link *link, const struct origin *origin, c
 	}
 }
 
-static void input_kind(struct vs_link *link, struct origin *origin, const uint8_t *text, size_t len, uint64_t now,
+static void input_whole(struct vs_link *link, struct origin *origin, const uint8_t *text, size_t len, uint64_t now,
 		       struct vs_deframed *arrived)
 {
 	uint32_t frames_before = arrived->frames.count;
-	arrived->supers = vs_link_takes_supers(link);
 	if (text[0] == VS_KIND_FRAGMENT) {
+		/* Slices that others may have made must not meet those of the session that has followed. */
+		if (origin->session->lanes_gone) {
+			vs_drop(&link->drops, VS_DROP_NO_SESSION);
+			return;
+		}
 		text = vs_reassembly_input(&link->reassembly, text + VS_KIND_SIZE, len - VS_KIND_SIZE, now, &len);
 		if (!text)
 			return;
 		/* Slices of one plaintext may have come either way. */
-		origin->sealed &= !is_clear(link);
+		origin->sealed &= !is_clear(link) && !origin->session->clear;
 	}
 	/* A fragment within a fragment falls to the unknown kinds. */
 	input_plaintext(link, origin, text, len, now, arrived);
 	link->stats.rx_frames += arrived->frames.count - frames_before;
+}
+
+/* The first plaintext that a shard brings, its own or one that it regains; then the next. NULL: no more. */
+static const uint8_t *next_of_shard(struct vs_link *link, struct origin *origin, const uint8_t *text, size_t *len)
+{
+	/* Only what carries data is ever protected. */
+	while (text && text[0] != VS_KIND_SEGMENTS && text[0] != VS_KIND_FRAMES && text[0] != VS_KIND_FRAGMENT) {
+		vs_drop(&link->drops, VS_DROP_BAD_KIND);
+		origin->recovered = true;
+		text = vs_fec_rx_take(&link->fec.rx, len);
+	}
+	origin->sealed = true;
+	return text;
+}
+
+static void input_shard(struct vs_link *link, struct origin *origin, const uint8_t *text, size_t len, uint64_t now,
+			struct vs_deframed *arrived)
+{
+	origin->recovered = text[0] == VS_KIND_FEC_PARITY;
+	text = vs_link_fec_input(link, origin->session, text, len, now, &len);
+	while ((text = next_of_shard(link, origin, text, &len))) {
+		input_whole(link, origin, text, len, now, arrived);
+		origin->recovered = true;
+		text = vs_fec_rx_take(&link->fec.rx, &len);
+	}
 }
 
 /* --- Datagrams --- */
@@ -246,7 +300,7 @@ static void follow(struct vs_link *link, const struct vs_session *session, uint6
 {
 	if (session != vs_link_current(link) || counter + 1 != session->replay.next)
 		return;
-	if (vs_likely(vs_addr_equal(&link->path.peer, &path->peer))) {
+	if (vs_likely(vs_link_same_way(&link->path, path))) {
 		link->path.local = path->local;
 		return;
 	}
@@ -254,7 +308,7 @@ static void follow(struct vs_link *link, const struct vs_session *session, uint6
 	link->events |= VS_LINK_MOVED;
 }
 
-static bool is_eliciting(uint8_t kind)
+static bool asks_for_report(uint8_t kind)
 {
 	return kind != VS_KIND_REPORT && kind != VS_KIND_PROBE && kind != VS_KIND_PROBE_ACK;
 }
@@ -279,24 +333,43 @@ static void input_sealed(struct vs_link *link, struct vs_session *session, uint8
 
 	const uint8_t *text = datagram + VS_SEAL_HEADER;
 	struct origin origin = { .session = session, .datagram = len, .sealed = true };
-	vs_report_rx_datagram(&session->report_rx, counter, now, is_eliciting(text[0]));
-	input_kind(link, &origin, text, (size_t)text_len, now, arrived);
+	vs_report_rx_datagram(&session->report_rx, counter, now, asks_for_report(text[0]) ? len : 0);
+	if (vs_unlikely(text[0] == VS_KIND_FEC_DATA || text[0] == VS_KIND_FEC_PARITY))
+		input_shard(link, &origin, text, (size_t)text_len, now, arrived);
+	else
+		input_whole(link, &origin, text, (size_t)text_len, now, arrived);
 }
 
 /* Why a clear datagram is not even looked at; VS_DROP_COUNT: it is. The responder's next session waits for something
  * sealed, and what comes from elsewhere would be the peer's only if it had moved, which it has to seal. */
 static enum vs_drop refuse_clear(const struct vs_link *link, const struct vs_session *session,
-				 const struct vs_path *path)
+				 const struct vs_path *path, uint64_t now)
 {
-	if (!is_clear(link) || session == &link->sessions[LINK_NEXT])
+	/* What was under way when a session that allows it ended. */
+	bool late = session == &link->sessions[LINK_PREVIOUS] && session->clear &&
+		    now + VS_PREVIOUS_KEYS_LIVE < session->expires_usec + LINK_CLEAR_GRACE;
+	if ((!is_clear(link) && !late) || session == &link->sessions[LINK_NEXT])
 		return VS_DROP_CLEAR_REFUSED;
-	return vs_addr_equal(&link->path.peer, &path->peer) ? VS_DROP_COUNT : VS_DROP_CLEAR_ADDRESS;
+	return vs_link_same_way(&link->path, path) ? VS_DROP_COUNT : VS_DROP_CLEAR_ADDRESS;
+}
+
+/* What lanes that started afresh have left behind. */
+static void deliver_late(struct vs_link *link, struct vs_deframed *arrived)
+{
+	struct vs_frame *frame;
+	while ((frame = vs_frame_list_pop(&link->late.frames))) {
+		link->stats.rx_frames++;
+		if (vs_frame_list_push(&arrived->frames, frame))
+			continue;
+		vs_drop(&link->drops, VS_DROP_NO_BUFFER);
+		vs_frame_unref(frame);
+	}
 }
 
 static void input_clear(struct vs_link *link, struct vs_session *session, const uint8_t *datagram, size_t len,
 			const struct vs_path *path, uint64_t now, struct vs_deframed *arrived)
 {
-	enum vs_drop refused = refuse_clear(link, session, path);
+	enum vs_drop refused = refuse_clear(link, session, path, now);
 	if (refused != VS_DROP_COUNT) {
 		vs_drop(&link->drops, refused);
 		return;
@@ -310,7 +383,7 @@ static void input_clear(struct vs_link *link, struct vs_session *session, const 
 	link->stats.rx_datagrams++;
 	link->stats.rx_clear++;
 	link->stats.rx_bytes += len;
-	input_kind(link, &origin, datagram + VS_SEAL_HEADER, (size_t)text_len, now, arrived);
+	input_whole(link, &origin, datagram + VS_SEAL_HEADER, (size_t)text_len, now, arrived);
 }
 
 void vs_link_input(struct vs_link *link, uint8_t *datagram, size_t len, const struct vs_path *path, uint64_t now,
@@ -328,4 +401,6 @@ void vs_link_input(struct vs_link *link, uint8_t *datagram, size_t len, const st
 		input_clear(link, session, datagram, len, path, now, arrived);
 	else
 		input_sealed(link, session, datagram, len, path, now, arrived);
+	if (vs_unlikely(link->late.frames.count > 0))
+		deliver_late(link, arrived);
 }

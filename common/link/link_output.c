@@ -35,16 +35,35 @@ static size_t seal(struct vs_link *link, uint64_t now, uint8_t *out, struct vs_l
  * link that receives much more than it sends. */
 static size_t seal_paced(struct vs_link *link, size_t unpaced, uint64_t now, uint8_t *out, struct vs_link_sent *sent)
 {
+	if (vs_unlikely(vs_link_fec_active(link)))
+		vs_link_fec_protect(link, now);
 	size_t size = seal(link, now, out, sent);
 	vs_pacer_sent(&link->pacer, now, size > unpaced ? size - unpaced : 0);
 	return size;
 }
 
+/* Reports tell of what goes in the clear when something sealed has come after it. Where they are all that opens the
+ * window, that has to be several times in a window. */
+static bool wants_report(struct vs_link *link)
+{
+	uint64_t run = vs_link_current(link)->clear_run * vs_pmtud_size(&link->pmtud);
+	return link->params.mode == VS_MODE_DATAGRAM &&
+	       run >= VS_MAX(vs_congestion_window(link->congestion) / 4, (uint64_t)VS_REPORT_DENSE / 2);
+}
+
 /* Whether the next datagram of frames or segments goes in the clear. While the path MTU is in doubt none does: only a
- * datagram with its tag is as large as the size that it is to prove. */
+ * datagram with its tag is as large as the size that it is to prove. Nor does any while parity is sent: what parities
+ * regain must be the peer's own. */
 static bool sends_clear(struct vs_link *link)
 {
-	return vs_session_sends_clear(vs_link_current(link)) && !vs_pmtud_wants_evidence(&link->pmtud);
+	return vs_session_sends_clear(vs_link_current(link)) && !vs_pmtud_wants_evidence(&link->pmtud) &&
+	       !vs_link_fec_active(link) && !wants_report(link);
+}
+
+/* A datagram that only reports will tell of. */
+static void flies(struct vs_link *link, size_t size, uint64_t counter, uint64_t now)
+{
+	vs_flight_sent(&link->flight, link->congestion, &link->rtt, counter, (uint32_t)size, now);
 }
 
 /* A datagram of nothing but PUSH segments or frames, which the pacer has let go: in the clear if the link is. It has
@@ -61,18 +80,38 @@ static size_t write_data(struct vs_link *link, uint64_t now, uint8_t *out, struc
 	return size;
 }
 
+/* The same of unreliable frames, or a fragment of one. */
+static size_t write_frames(struct vs_link *link, uint64_t now, uint8_t *out, struct vs_link_sent *sent)
+{
+	size_t size = write_data(link, now, out, sent);
+	flies(link, size, sent->counter, now);
+	return size;
+}
+
 /* --- Small kinds --- */
+
+static size_t output_control(struct vs_link *link, const struct vs_control *control, uint64_t now, uint8_t *out,
+			     struct vs_link_sent *sent)
+{
+	begin(link, VS_KIND_FRAMES, vs_link_datagram_room(link));
+	uint8_t *at = vs_parts_reserve(link->parts);
+	size_t len = vs_control_encode(control, at + VS_FRAMING_HEADER);
+	vs_framing_encode(at, VS_FLAG_CONTROL, (uint32_t)len);
+	vs_parts_commit(link->parts, VS_FRAMING_HEADER + len);
+	return seal(link, now, out, sent);
+}
 
 static size_t output_close(struct vs_link *link, uint64_t now, uint8_t *out, struct vs_link_sent *sent)
 {
 	struct vs_control control = { .close = link->closing_reason };
 	link->closing = false;
-	begin(link, VS_KIND_FRAMES, vs_link_datagram_room(link));
-	uint8_t *at = vs_parts_reserve(link->parts);
-	size_t len = vs_control_encode(&control, at + VS_FRAMING_HEADER);
-	vs_framing_encode(at, VS_FLAG_CONTROL, (uint32_t)len);
-	vs_parts_commit(link->parts, VS_FRAMING_HEADER + len);
-	return seal(link, now, out, sent);
+	return output_control(link, &control, now, out, sent);
+}
+
+static size_t output_renew(struct vs_link *link, uint64_t now, uint8_t *out, struct vs_link_sent *sent)
+{
+	struct vs_control control = { .renew = true };
+	return output_control(link, &control, now, out, sent);
 }
 
 static size_t output_probe_ack(struct vs_link *link, uint64_t now, uint8_t *out, struct vs_link_sent *sent)
@@ -130,7 +169,7 @@ static size_t output_anchor(struct vs_link *link, uint64_t now, uint8_t *out, st
 static void start_fragmenting(struct vs_link *link, uint8_t *text, size_t len)
 {
 	struct link_fragmenting *f = &link->fragmenting;
-	if (!vs_fragment_plan(len, vs_pmtud_size(&link->pmtud), &f->plan)) {
+	if (!vs_fragment_plan(len, vs_pmtud_size(&link->pmtud) - link->fec.reserve, &f->plan)) {
 		free(text);
 		return;
 	}
@@ -148,7 +187,8 @@ static size_t output_fragment(struct vs_link *link, uint64_t now, uint8_t *out, 
 	size_t len = vs_fragment_encode(&f->plan, f->id, f->next++, &offset, vs_parts_reserve(link->parts));
 	vs_parts_commit(link->parts, VS_FRAGMENT_PREFIX);
 	vs_parts_view(link->parts, f->text + offset, len);
-	size_t size = write_data(link, now, out, sent);
+	bool segment = f->text[0] == VS_KIND_SEGMENTS;
+	size_t size = segment ? write_data(link, now, out, sent) : write_frames(link, now, out, sent);
 	if (f->next == f->plan.count) {
 		free(f->text);
 		f->text = NULL;
@@ -321,12 +361,20 @@ static void fragment_frame(struct vs_link *link, struct vs_frame *frame)
 	start_fragmenting(link, text, VS_KIND_SIZE + len);
 }
 
+static bool may_send_frames(struct vs_link *link, uint64_t now)
+{
+	if (!vs_link_has_unreliable(link))
+		return false;
+	vs_flight_timeout(&link->flight, link->congestion, &link->rtt, now);
+	return vs_link_flight_open(link) && vs_pacer_ready(&link->pacer, now);
+}
+
 static size_t output_frames(struct vs_link *link, uint64_t now, uint8_t *out, struct vs_link_sent *sent)
 {
 	struct vs_frame *held[VS_AEAD_PARTS_MAX], *frame;
 	struct vs_flow *flow;
 	size_t held_n = 0;
-	if (!vs_link_has_unreliable(link) || !vs_pacer_ready(&link->pacer, now))
+	if (!may_send_frames(link, now))
 		return 0;
 	begin(link, VS_KIND_FRAMES, vs_link_datagram_room(link));
 	while ((flow = vs_queue_peek(link->queue, now, &frame))) {
@@ -341,9 +389,22 @@ static size_t output_frames(struct vs_link *link, uint64_t now, uint8_t *out, st
 		vs_parts_view(link->parts, vs_frame_cbytes(held[held_n]) - vs_framing_size(held[held_n]), len);
 		held_n++;
 	}
-	size_t size = held_n ? write_data(link, now, out, sent) : 0;
+	size_t size = held_n ? write_frames(link, now, out, sent) : 0;
 	while (held_n)
 		vs_frame_unref(held[--held_n]);
+	return size;
+}
+
+/* Parity does not wait, or it would come too late to be of use; it is charged to the pacer, which the data then wait
+ * for. */
+static size_t output_parity(struct vs_link *link, uint64_t now, uint8_t *out, struct vs_link_sent *sent)
+{
+	if (now < vs_fec_tx_deadline(&link->fec.tx) || !vs_link_fec_write_parity(link, now))
+		return 0;
+	size_t size = seal(link, now, out, sent);
+	vs_pacer_sent(&link->pacer, now, size);
+	if (link->params.mode == VS_MODE_DATAGRAM)
+		flies(link, size, sent->counter, now);
 	return size;
 }
 
@@ -354,7 +415,7 @@ static size_t output_frames(struct vs_link *link, uint64_t now, uint8_t *out, st
 static bool in_burst(struct vs_link *link, uint64_t now)
 {
 	return link->burst_usec == now && !link->closing && !link->fragmenting.text &&
-	       vs_session_alive(vs_link_current(link), now);
+	       now < vs_fec_tx_deadline(&link->fec.tx) && vs_session_alive(vs_link_current(link), now);
 }
 
 static size_t output_burst(struct vs_link *link, uint64_t now, uint8_t *out, struct vs_link_sent *sent)
@@ -384,6 +445,8 @@ static size_t output_next(struct vs_link *link, uint64_t now, uint8_t *out, stru
 		return output_probe_ack(link, now, out, sent);
 	if (vs_link_keepalive_due(link, now, &id))
 		return output_probe(link, id, 0, now, out, sent);
+	if (vs_link_renew_due(link, now))
+		return output_renew(link, now, out, sent);
 	if ((size = output_report(link, now, out, sent)) || (size = output_anchor(link, now, out, sent)))
 		return size;
 	if (now >= vs_pmtud_deadline(&link->pmtud)) {
@@ -395,7 +458,7 @@ static size_t output_next(struct vs_link *link, uint64_t now, uint8_t *out, stru
 		if (probe)
 			return output_probe(link, id, probe_size, now, out, sent);
 	}
-	if ((size = output_burst(link, now, out, sent)))
+	if ((size = output_parity(link, now, out, sent)) || (size = output_burst(link, now, out, sent)))
 		return size;
 	return output_frames(link, now, out, sent);
 }
@@ -407,11 +470,11 @@ static size_t output_anything(struct vs_link *link, uint64_t now, uint8_t *out, 
 	if (!vs_session_alive(vs_link_current(link), now))
 		return 0;
 	uint64_t rate = vs_congestion_rate(link->congestion);
-	vs_pacer_set_rate(&link->pacer, now, rate);
+	vs_pacer_set_rate(&link->pacer, now, vs_link_fec_rate(link, rate));
 	vs_queue_set_rate(link->queue, rate);
 	size_t size = output_next(link, now, out, sent);
-	if (size == 0 && vs_link_window_open(link) && !vs_link_has_segments(link))
-		vs_congestion_app_limited(link->congestion, vs_arq_tx_inflight(link->arq_tx));
+	if (size == 0 && vs_link_window_open(link) && !vs_link_has_segments(link) && !vs_link_has_unreliable(link))
+		vs_congestion_app_limited(link->congestion, vs_link_inflight(link));
 	return size;
 }
 

@@ -8,15 +8,21 @@
 #define RETRY_MAX (500 * VS_MSEC)
 /* Probes without an answer after which the peer counts as gone and a new handshake is asked for. */
 #define TRIES_MAX 2
+/* The same where something still comes from it, though no answer: the way there may have ended alone, but probes and
+ * answers may also just have been lost. */
+#define TRIES_HEARD_MAX 5
 
 #define ACK_DELAY_MIN UINT64_C(250)
-#define ACK_DELAY_MAX (5 * VS_MSEC)
 
 /* Memory of an idle link is given back after this time. */
 #define RELEASE_AFTER (10 * VS_SEC)
 
 /* A handshake that was asked for and has not come is asked for again. */
 #define ASK_AGAIN (5 * VS_SEC)
+
+/* A RENEW that has brought no session is said again. */
+#define RENEW_AGAIN VS_SEC
+#define RENEWS_MAX 10
 
 /* --- Liveness (initiator) --- */
 
@@ -32,6 +38,11 @@ void vs_link_heard(struct vs_link *link, uint64_t now)
 		link->heard_since_usec = now;
 	link->heard_usec = now;
 	link->timed_out = false;
+}
+
+void vs_link_answered(struct vs_link *link, uint64_t now)
+{
+	link->keepalive.answered_usec = now;
 	link->keepalive.tries = 0;
 }
 
@@ -43,7 +54,7 @@ static uint64_t keepalive_deadline(const struct vs_link *link)
 	if (k->now)
 		return 0;
 	if (!k->tries)
-		return link->heard_usec + link->params.keepalive_usec;
+		return k->answered_usec + link->params.keepalive_usec;
 	uint64_t retry = 3 * link->rtt.srtt_usec;
 	return k->sent_usec + VS_MIN(VS_MAX(retry, (uint64_t)RETRY_MIN), (uint64_t)RETRY_MAX);
 }
@@ -53,8 +64,9 @@ bool vs_link_keepalive_due(struct vs_link *link, uint64_t now, uint32_t *id)
 	struct link_keepalive *k = &link->keepalive;
 	if (now < keepalive_deadline(link))
 		return false;
-	if (!k->now && k->tries >= TRIES_MAX)
-		link->events |= VS_LINK_WANT_HANDSHAKE;
+	bool heard = vs_time_since(now, link->heard_usec) < link->params.keepalive_usec;
+	if (!k->now && k->tries >= (heard ? TRIES_HEARD_MAX : TRIES_MAX))
+		link->events |= VS_LINK_WANT_HANDSHAKE | VS_LINK_SILENT;
 	k->now = false;
 	k->tries++;
 	k->sent_usec = now;
@@ -66,6 +78,7 @@ bool vs_link_keepalive_due(struct vs_link *link, uint64_t now, uint32_t *id)
 void vs_link_keepalive_ack(struct vs_link *link, uint32_t id, uint64_t now)
 {
 	const struct link_keepalive *k = &link->keepalive;
+	vs_link_answered(link, now);
 	if (id != (LINK_KEEPALIVE_ID | k->id))
 		return;
 	vs_rtt_sample(&link->rtt, now, vs_time_since(now, k->sent_usec));
@@ -82,10 +95,13 @@ void vs_link_path_measured(struct vs_link *link)
 	vs_pmtud_set_rtt(&link->pmtud, srtt);
 	vs_report_rx_set_rtt(&session->report_rx, srtt);
 	vs_report_tx_set_rtt(&session->report_tx, srtt);
-	uint64_t delay = VS_MIN(VS_MAX(srtt / 8, (uint64_t)ACK_DELAY_MIN), (uint64_t)ACK_DELAY_MAX);
+	uint64_t most = link->params.kcp.interval_msec * VS_MSEC;
+	uint64_t delay = VS_MIN(VS_MAX(srtt / 8, (uint64_t)ACK_DELAY_MIN), most);
 	vs_arq_rx_set_ack_delay(link->arq_rx, delay);
 	vs_congestion_set_datagram(link->congestion, datagram);
 	vs_pacer_set_datagram(&link->pacer, datagram);
+	vs_queue_set_rtt(link->queue, vs_rtt_min(&link->rtt));
+	vs_fec_tx_set_rtt(&link->fec.tx, srtt);
 }
 
 /* Datagrams that were acknowledged are evidence for a size that is doubted. */
@@ -95,8 +111,10 @@ static void weigh_evidence(struct vs_link *link, uint64_t now)
 	uint32_t bytes = vs_arq_tx_take_largest_delivered(link->arq_tx, &sent_usec);
 	if (!bytes || !vs_pmtud_wants_evidence(&link->pmtud))
 		return;
-	/* It has gone with a tag, whatever the protection: the size was in doubt. */
-	vs_pmtud_delivered(&link->pmtud, (uint16_t)(bytes + VS_SEAL_OVERHEAD + VS_KIND_SIZE), sent_usec, now);
+	/* It has gone with a tag, whatever the protection: the size was in doubt. Under FEC the parity of it would be of
+	 * that size; it is a few bytes less, which is near enough. */
+	size_t size = bytes + VS_SEAL_OVERHEAD + VS_KIND_SIZE + link->fec.reserve;
+	vs_pmtud_delivered(&link->pmtud, (uint16_t)size, sent_usec, now);
 }
 
 /* Acknowledgements bring samples all the time: what depends on them follows when they have moved by an eighth. */
@@ -165,7 +183,10 @@ static void release_memory(struct vs_link *link, uint64_t now)
 	vs_queue_release(link->queue);
 	vs_arq_tx_release(link->arq_tx);
 	vs_arq_rx_release(link->arq_rx);
-	link->release_deadline = VS_NEVER;
+	vs_flight_release(&link->flight);
+	/* What FEC keeps is of use while datagrams come and go at all, however sparsely. */
+	bool released = vs_link_fec_release(link, now > RELEASE_AFTER ? now - RELEASE_AFTER : 0);
+	link->release_deadline = released ? VS_NEVER : now + RELEASE_AFTER;
 }
 
 static void ask_for_rekey(struct vs_link *link, uint64_t now)
@@ -175,6 +196,27 @@ static void ask_for_rekey(struct vs_link *link, uint64_t now)
 		return;
 	link->events |= VS_LINK_WANT_HANDSHAKE;
 	link->rekey_deadline = now + ASK_AGAIN;
+}
+
+bool vs_link_renew_due(struct vs_link *link, uint64_t now)
+{
+	struct link_renew *renew = &link->renew;
+	if (now < renew->deadline)
+		return false;
+	renew->deadline = ++renew->sent < RENEWS_MAX ? now + RENEW_AGAIN : VS_NEVER;
+	return true;
+}
+
+/* The attempts go on by themselves: what has been asked for a moment ago need not be asked for again. Nor may a peer that
+ * asks all the time have us do nothing but handshakes. */
+void vs_link_renew_asked(struct vs_link *link, uint64_t now)
+{
+	struct link_renew *renew = &link->renew;
+	bool again = renew->asked_usec && vs_time_since(now, renew->asked_usec) < RENEW_AGAIN;
+	if (!link->config.initiator || again || link->rekey_deadline <= now + ASK_AGAIN)
+		return;
+	renew->asked_usec = now;
+	link->rekey_deadline = now;
 }
 
 static uint64_t timeout_deadline(const struct vs_link *link)
@@ -205,8 +247,10 @@ static uint64_t data_deadline(const struct vs_link *link)
 {
 	if (vs_arq_tx_urgent(link->arq_tx, 0))
 		return 0;
-	bool data = vs_link_has_segments(link) || vs_link_has_unreliable(link);
-	return data ? vs_pacer_deadline(&link->pacer) : VS_NEVER;
+	bool unreliable = vs_link_has_unreliable(link);
+	if (vs_link_has_segments(link) || (unreliable && vs_link_flight_open(link)))
+		return vs_pacer_deadline(&link->pacer);
+	return unreliable ? vs_flight_deadline(&link->flight, &link->rtt) : VS_NEVER;
 }
 
 uint64_t vs_link_deadline(const struct vs_link *link)
@@ -222,9 +266,11 @@ uint64_t vs_link_deadline(const struct vs_link *link)
 	if (link->closing || link->fragmenting.text || link->probe_acks_n)
 		return 0;
 	deadline = vs_time_min(deadline, keepalive_deadline(link));
+	deadline = vs_time_min(deadline, link->renew.deadline);
 	deadline = vs_time_min(deadline, vs_arq_rx_deadline(link->arq_rx));
 	deadline = vs_time_min(deadline, vs_report_rx_deadline(&session->report_rx));
 	deadline = vs_time_min(deadline, session->anchor_deadline);
 	deadline = vs_time_min(deadline, vs_pmtud_deadline(&link->pmtud));
+	deadline = vs_time_min(deadline, vs_fec_tx_deadline(&link->fec.tx));
 	return vs_time_min(deadline, data_deadline(link));
 }

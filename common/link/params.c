@@ -31,6 +31,12 @@ const char *vs_mode_name(enum vs_mode mode)
 	return "unknown";
 }
 
+const char *vs_carrier_name(enum vs_carrier_kind kind)
+{
+	static const char *const names[VS_CARRIER_KINDS] = { "udp", "faketcp", "tcp" };
+	return kind < VS_CARRIER_KINDS ? names[kind] : "unknown";
+}
+
 const char *vs_protection_name(enum vs_protection protection)
 {
 	switch (protection) {
@@ -59,7 +65,7 @@ struct vs_offer vs_offer_default(void)
 		.lanes_max = VS_LANES_MAX,
 		.datagram_max = VS_DATAGRAM_MAX,
 		.mtu = 1500,
-		.features = VS_FEATURE_SUPER,
+		.features = VS_FEATURE_SUPER | VS_FEATURE_FEC,
 	};
 }
 
@@ -72,9 +78,11 @@ struct vs_policy vs_policy_default(void)
 		.lanes = VS_LANES_MAX,
 		.datagram_max = VS_DATAGRAM_MAX,
 		.mtu = 1500,
-		.features = VS_FEATURE_SUPER,
+		.features = VS_FEATURE_SUPER | VS_FEATURE_FEC,
 		.keepalive_usec = VS_KEEPALIVE_DEFAULT,
 		.max_age_usec = VS_MAX_AGE_DEFAULT,
+		.kcp = vs_kcp_config_default(),
+		.carriers = VS_CARRIERS_ALL,
 	};
 }
 
@@ -113,6 +121,8 @@ static enum vs_cipher choose_cipher(const struct vs_policy *policy, const struct
 int vs_params_choose(const struct vs_policy *policy, const struct vs_offer *offer, uint64_t incarnation,
 		     struct vs_params *out)
 {
+	static const struct vs_fec_config off = { .kind = VS_FEC_OFF };
+	uint32_t features = policy->features & offer->features;
 	assert(incarnation);
 	*out = (struct vs_params){
 		.version = VS_MIN(offer->version, VS_PROTOCOL_VERSION),
@@ -123,9 +133,13 @@ int vs_params_choose(const struct vs_policy *policy, const struct vs_offer *offe
 		.lanes = VS_MIN(policy->lanes, (unsigned)offer->lanes_max),
 		.datagram_max = VS_MIN(policy->datagram_max, offer->datagram_max),
 		.mtu = policy->mtu,
-		.features = policy->features & offer->features,
+		.features = features,
 		.keepalive_usec = policy->keepalive_usec,
 		.max_age_usec = policy->max_age_usec,
+		.fec_up = features & VS_FEATURE_FEC ? policy->fec_up : off,
+		.fec_down = features & VS_FEATURE_FEC ? policy->fec_down : off,
+		.kcp = policy->kcp,
+		.carriers = policy->carriers,
 		.incarnation = incarnation,
 		.resumed = offer->incarnation == incarnation,
 	};
@@ -137,9 +151,17 @@ bool vs_offer_supports(const struct vs_offer *offer, enum vs_cipher cipher, enum
 	return offers_cipher(offer, cipher) && offer->modes & VS_OFFER_BIT(mode);
 }
 
+static bool has_fec(const struct vs_params *params)
+{
+	return params->fec_up.kind != VS_FEC_OFF || params->fec_down.kind != VS_FEC_OFF;
+}
+
 bool vs_params_fit(const struct vs_params *params, const struct vs_offer *offer)
 {
-	return params->version <= offer->version && vs_offer_supports(offer, params->cipher, params->mode) &&
+	if (has_fec(params) && !(params->features & VS_FEATURE_FEC))
+		return false;
+	return params->carriers & VS_CARRIER_BIT(offer->carrier) && params->version <= offer->version &&
+	       vs_offer_supports(offer, params->cipher, params->mode) &&
 	       vs_offer_allows(offer, params->protection) && params->lanes <= offer->lanes_max &&
 	       params->datagram_max <= offer->datagram_max && !(params->features & ~offer->features) &&
 	       params->resumed == (params->incarnation == offer->incarnation);
@@ -167,6 +189,9 @@ static const uint8_t tlv_size[32] = {
 	[VS_TLV_MAX_AGE] = 8,
 	[VS_TLV_RESUMED] = 1,
 	[VS_TLV_PROTECTION] = 1,
+	[VS_TLV_FEC] = 8,
+	[VS_TLV_KCP] = 8,
+	[VS_TLV_CARRIERS] = 1,
 };
 
 static uint8_t *put_header(uint8_t *p, enum vs_handshake_tlv type, size_t len)
@@ -201,6 +226,42 @@ static uint64_t get_int(const struct vs_view *value)
 	for (size_t i = 0; i < value->len; i++)
 		n = n << 8 | value->data[i];
 	return n;
+}
+
+static uint8_t *put_fec(uint8_t *p, const struct vs_params *params)
+{
+	const struct vs_fec_config *up = &params->fec_up, *down = &params->fec_down;
+	const uint8_t value[] = { (uint8_t)up->kind, up->k, up->m, up->overhead_max,
+				  (uint8_t)down->kind, down->k, down->m, down->overhead_max };
+	return put_bytes(p, VS_TLV_FEC, value, sizeof(value));
+}
+
+static void get_fec(struct vs_params *params, const uint8_t value[8])
+{
+	params->fec_up = (struct vs_fec_config){ (enum vs_fec_kind)value[0], value[1], value[2], value[3] };
+	params->fec_down = (struct vs_fec_config){ (enum vs_fec_kind)value[4], value[5], value[6], value[7] };
+}
+
+static uint8_t *put_kcp(uint8_t *p, const struct vs_kcp_config *kcp)
+{
+	p = put_header(p, VS_TLV_KCP, tlv_size[VS_TLV_KCP]);
+	p[0] = kcp->nodelay;
+	vs_put_be16(p + 1, kcp->interval_msec);
+	p[3] = kcp->resend;
+	vs_put_be16(p + 4, kcp->sndwnd);
+	vs_put_be16(p + 6, kcp->rcvwnd);
+	return p + tlv_size[VS_TLV_KCP];
+}
+
+static struct vs_kcp_config get_kcp(const uint8_t value[8])
+{
+	return (struct vs_kcp_config){
+		.nodelay = value[0],
+		.interval_msec = vs_get_be16(value + 1),
+		.resend = value[3],
+		.sndwnd = vs_get_be16(value + 4),
+		.rcvwnd = vs_get_be16(value + 6),
+	};
 }
 
 void vs_tlv_pad(uint8_t *out, size_t len, size_t size)
@@ -264,6 +325,9 @@ size_t vs_params_encode(const struct vs_params *params, uint8_t out[VS_PARAMS_EN
 	p = put_int(p, VS_TLV_MAX_AGE, params->max_age_usec);
 	p = put_int(p, VS_TLV_RESUMED, params->resumed);
 	p = put_int(p, VS_TLV_PROTECTION, params->protection);
+	p = put_fec(p, params);
+	p = put_kcp(p, &params->kcp);
+	p = put_int(p, VS_TLV_CARRIERS, params->carriers);
 	assert(p <= out + VS_PARAMS_ENCODED_MAX);
 	return (size_t)(p - out);
 }
@@ -385,6 +449,15 @@ static void get_params_tlv(struct vs_params *params, unsigned type, const struct
 	case VS_TLV_PROTECTION:
 		params->protection = (enum vs_protection)get_int(value);
 		break;
+	case VS_TLV_FEC:
+		get_fec(params, value->data);
+		break;
+	case VS_TLV_KCP:
+		params->kcp = get_kcp(value->data);
+		break;
+	case VS_TLV_CARRIERS:
+		params->carriers = (uint8_t)get_int(value);
+		break;
 	}
 }
 
@@ -395,6 +468,9 @@ static bool params_valid(const struct vs_params *params)
 		     (params->mode == VS_MODE_RELIABLE || params->mode == VS_MODE_DATAGRAM) &&
 		     params->congestion <= VS_CONGESTION_NONE;
 
+	if (!vs_fec_config_valid(&params->fec_up) || !vs_fec_config_valid(&params->fec_down) ||
+	    !vs_kcp_config_valid(&params->kcp) || !params->carriers)
+		return false;
 	return known && params->version && params->incarnation && params->keepalive_usec && params->lanes &&
 	       params->lanes <= VS_LANES_MAX && params->datagram_max >= VS_DATAGRAM_BASE &&
 	       params->datagram_max <= VS_DATAGRAM_MAX && params->mtu >= MTU_MIN && params->mtu <= MTU_MAX;
@@ -406,7 +482,7 @@ int vs_params_decode(const uint8_t *data, size_t len, struct vs_params *out)
 	uint32_t seen = 0;
 	unsigned type;
 
-	*out = (struct vs_params){ 0 };
+	*out = (struct vs_params){ .kcp = vs_kcp_config_default(), .carriers = VS_CARRIERS_ALL };
 	while (view.len) {
 		if (next_tlv(&view, &seen, &type, &value))
 			return -EBADMSG;

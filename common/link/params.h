@@ -12,6 +12,8 @@
 #include "base/compiler.h"
 #include "link/congestion.h"
 #include "link/crypto.h"
+#include "link/fec_config.h"
+#include "link/kcp_config.h"
 #include "link/wire.h"
 
 /* Values travel in the handshake. */
@@ -40,6 +42,10 @@ enum vs_cipher_choice {
 /* A bit of vs_offer.ciphers, vs_offer.protections or vs_offer.modes. */
 #define VS_OFFER_BIT(value) (1u << (value))
 
+/* A set of enum vs_carrier_kind. */
+#define VS_CARRIER_BIT(kind) (1u << (kind))
+#define VS_CARRIERS_ALL (VS_CARRIER_BIT(VS_CARRIER_KINDS) - 1)
+
 struct vs_offer {
 	uint16_t version; /* highest protocol version spoken */
 	uint8_t link_id[VS_LINK_ID_SIZE];
@@ -53,6 +59,7 @@ struct vs_offer {
 	uint16_t datagram_max;   /* largest the client takes, VS_DATAGRAM_BASE ... VS_DATAGRAM_MAX */
 	uint16_t mtu;            /* of the client's TAP; informative */
 	uint32_t features;       /* set of enum vs_feature */
+	enum vs_carrier_kind carrier; /* that brings it: each side sees that for itself, the message does not say */
 	char program[VS_PROGRAM_MAX + 1];
 };
 
@@ -69,6 +76,9 @@ struct vs_policy {
 	uint32_t features; /* that may be used; set of enum vs_feature */
 	uint64_t keepalive_usec;
 	uint64_t max_age_usec; /* 0: frames are never given up */
+	struct vs_fec_config fec_up, fec_down; /* where the client takes FEC; else off */
+	struct vs_kcp_config kcp;
+	uint8_t carriers; /* set of enum vs_carrier_kind by which the client may come */
 };
 
 struct vs_params {
@@ -83,6 +93,9 @@ struct vs_params {
 	uint32_t features; /* that both ends have; set of enum vs_feature */
 	uint64_t keepalive_usec;
 	uint64_t max_age_usec;
+	struct vs_fec_config fec_up, fec_down; /* of what the client sends, and the server */
+	struct vs_kcp_config kcp;              /* of both */
+	uint8_t carriers;                      /* that the client may use; set of enum vs_carrier_kind */
 	/* Of the link's state at the server, never 0. Not resumed: both sides reset all lanes, the initiator with the
 	 * response, the responder with the initiator's first valid data datagram, and only then does the responder
 	 * take this incarnation for the link's. */
@@ -106,14 +119,15 @@ struct vs_session_keys {
 /* An offer of all this program can do, but encrypted only; the caller fills in link_id, mtu, has_aes and program. */
 struct vs_offer vs_offer_default(void);
 
-/* Encrypted by the automatic cipher, RELIABLE, bbr, all lanes, MTU 1500, the defaults above; the caller fills in
- * has_aes. */
+/* Encrypted by the automatic cipher, RELIABLE, bbr, all lanes, MTU 1500, no FEC, any carrier, the defaults above; the
+ * caller fills in has_aes. */
 struct vs_policy vs_policy_default(void);
 
 /* Chooses from the offer as the policy says. `incarnation` is that of the link's state, or if there is none (or it is
  * to be given up) a new random one, not 0; the link is resumed if the client knows it.
- * 0, or -ENOTSUP: the offer lacks the cipher, the protection or the mode that the policy wants. *out then says what the
- * policy wants all the same, for the client to tell people; no session must come of it. */
+ * 0, or -ENOTSUP: the offer lacks the cipher, the protection or the mode that the policy wants, or has come by a carrier
+ * that it does not. *out then says what the policy wants all the same, for the client to tell people; no session must
+ * come of it. */
 int vs_params_choose(const struct vs_policy *policy, const struct vs_offer *offer, uint64_t incarnation,
 		     struct vs_params *out) VS_MUST_CHECK;
 
@@ -122,6 +136,13 @@ bool vs_offer_allows(const struct vs_offer *offer, enum vs_protection protection
 
 /* Whether the client can do this cipher and this mode. */
 bool vs_offer_supports(const struct vs_offer *offer, enum vs_cipher cipher, enum vs_mode mode);
+
+/* Whether a link's lanes must not go on from a session with these params to one of that protection: others may have put
+ * into them what it forbids. They start afresh then. */
+static inline bool vs_params_taint(const struct vs_params *params, enum vs_protection protection)
+{
+	return params->protection == VS_PROTECTION_NONE && protection != VS_PROTECTION_NONE;
+}
 
 /* Whether a response keeps within the offer that it answers. */
 bool vs_params_fit(const struct vs_params *params, const struct vs_offer *offer);
@@ -143,6 +164,7 @@ int vs_offer_decode(const uint8_t *data, size_t len, struct vs_offer *out) VS_MU
 int vs_params_decode(const uint8_t *data, size_t len, struct vs_params *out) VS_MUST_CHECK;
 
 const char *vs_mode_name(enum vs_mode mode); /* "reliable", "datagram" */
+const char *vs_carrier_name(enum vs_carrier_kind kind); /* "udp", "faketcp", "tcp" */
 
 /* --- Ciphers as people name them ---------------------------------------------------------------------------------- */
 

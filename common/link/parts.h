@@ -11,6 +11,9 @@
 
 #include "link/crypto.h"
 
+/* Before the first header there is room for another one, which is put there last (vs_parts_prepend). */
+#define VS_PARTS_HEADROOM 8
+
 struct vs_parts {
 	struct iovec iov[VS_AEAD_PARTS_MAX];
 	size_t n;
@@ -22,8 +25,19 @@ struct vs_parts {
 
 static inline void vs_parts_init(struct vs_parts *p, size_t room)
 {
-	p->n = p->len = p->used = 0;
+	p->n = p->len = 0;
+	p->used = VS_PARTS_HEADROOM;
 	p->room = room;
+}
+
+/* Room for exactly `n` bytes in front of all else, which begins with a header that was written here. At most
+ * VS_PARTS_HEADROOM bytes, once; they are not taken from the room. */
+static inline uint8_t *vs_parts_prepend(struct vs_parts *p, size_t n)
+{
+	uint8_t *at = p->scratch + VS_PARTS_HEADROOM - n;
+	p->iov[0] = (struct iovec){ .iov_base = at, .iov_len = p->iov[0].iov_len + n };
+	p->len += n;
+	return at;
 }
 
 /* Whether a view of `n` bytes can be added. */

@@ -21,7 +21,6 @@
 #include <stdlib.h>
 
 #include "base/gso.h"
-#include "link/codel.h"
 #include "link/ecn.h"
 #include "link/framing.h"
 
@@ -67,6 +66,7 @@ struct table {
 
 struct vs_queue {
 	struct vs_queue_config config;
+	struct vs_codel_config codel; /* for the path */
 	struct vs_pool *pool;
 	struct vs_drops *drops;
 	struct vs_queue_stats stats;
@@ -77,6 +77,7 @@ struct vs_queue {
 	uint32_t ready;
 	uint64_t rate;       /* bytes a second; 0: unknown */
 	uint32_t whole_max;  /* bytes of a super-frame that leaves undivided */
+	bool frames_only;    /* none does */
 };
 
 /* --- Memory ------------------------------------------------------------------------------------------------------- */
@@ -89,6 +90,7 @@ struct vs_queue *vs_queue_new(const struct vs_queue_config *config, struct vs_po
 	if (!queue)
 		return NULL;
 	queue->config = *config;
+	queue->codel = config->codel;
 	queue->pool = pool;
 	queue->drops = drops;
 	queue->free_node = NONE;
@@ -400,6 +402,22 @@ static bool too_long(const struct vs_queue *queue, const struct vs_frame *frame)
 	return vs_unlikely(frame->super && frame->len > queue->whole_max);
 }
 
+/* Makes the frame that it stands for of a super-frame with a single segment, if there is a buffer. */
+static void flatten_first(struct vs_queue *queue, struct flow *flow)
+{
+	struct node *node = first_node(queue, flow);
+	struct vs_frame_list segments;
+	uint32_t whole = node->frame->len;
+	vs_frame_list_init(&segments, 1);
+	if (vs_gso_segment(queue->pool, node->frame, VS_ETH_FRAME_MAX, &segments) == 0) {
+		vs_frame_unref(node->frame);
+		node->frame = vs_frame_list_pop(&segments);
+		vs_framing_prepend(node->frame);
+		count_in(queue, flow, node->frame->len - whole);
+	}
+	vs_frame_list_fini(&segments);
+}
+
 /* Divides the super-frame at the head of the flow. One that cannot be divided, or for which there is no buffer, leaves
  * as it is. */
 static void divide_first(struct vs_queue *queue, struct flow *flow)
@@ -409,8 +427,11 @@ static void divide_first(struct vs_queue *queue, struct flow *flow)
 	const struct node *rest = first_node(queue, flow);
 	uint32_t whole = rest->frame->len;
 	struct vs_frame *piece = vs_gso_take_front(queue->pool, rest->frame, queue->whole_max, VS_ETH_FRAME_MAX);
-	if (!piece)
+	if (!piece) {
+		if (queue->frames_only)
+			flatten_first(queue, flow);
 		return;
+	}
 	vs_framing_prepend(piece);
 	vs_framing_prepend(rest->frame);
 	count_in(queue, flow, piece->len + rest->frame->len - whole); /* headers that are there twice now */
@@ -436,10 +457,9 @@ static void drop_first_segment(struct vs_queue *queue, struct flow *flow)
 static bool to_be_told(const struct vs_queue *queue, struct flow *flow, const struct node *node, uint32_t backlog,
 		       uint64_t now)
 {
-	const struct vs_codel_config config = { queue->config.target_usec, queue->config.interval_usec };
 	uint32_t len = node->frame->len;
 	bool short_backlog = backlog - len <= VS_MAX(queue->config.quantum, len);
-	return vs_codel_judge(&flow->codel, &config, now, vs_time_since(now, node->sent_usec), short_backlog);
+	return vs_codel_judge(&flow->codel, &queue->codel, now, vs_time_since(now, node->sent_usec), short_backlog);
 }
 
 /* Drops or marks at the head of the flow as CoDel says, until a frame may leave. */
@@ -584,13 +604,31 @@ void vs_queue_purge(struct vs_queue *queue)
 	}
 }
 
+static void set_whole_max(struct vs_queue *queue)
+{
+	uint64_t whole_max = queue->rate / (VS_SEC / SUPER_USEC);
+	queue->whole_max = queue->rate ? (uint32_t)VS_MIN(whole_max, (uint64_t)VS_FRAME_MAX) : VS_FRAME_MAX;
+	if (queue->frames_only)
+		queue->whole_max = 0;
+}
+
 void vs_queue_set_rate(struct vs_queue *queue, uint64_t rate)
 {
 	if (vs_likely(rate == queue->rate))
 		return;
 	queue->rate = rate;
-	uint64_t whole_max = rate / (VS_SEC / SUPER_USEC);
-	queue->whole_max = rate ? (uint32_t)VS_MIN(whole_max, (uint64_t)VS_FRAME_MAX) : VS_FRAME_MAX;
+	set_whole_max(queue);
+}
+
+void vs_queue_set_rtt(struct vs_queue *queue, uint64_t rtt_usec)
+{
+	queue->codel = vs_codel_for_path(&queue->config.codel, rtt_usec);
+}
+
+void vs_queue_set_supers(struct vs_queue *queue, bool supers)
+{
+	queue->frames_only = !supers;
+	set_whole_max(queue);
 }
 
 void vs_queue_stats(const struct vs_queue *queue, struct vs_queue_stats *out)

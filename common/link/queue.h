@@ -25,6 +25,7 @@
 #include "base/drop.h"
 #include "base/frame.h"
 #include "base/list.h"
+#include "link/codel.h"
 #include "link/wire.h"
 
 #define VS_QUEUE_FLOWS 1024
@@ -33,13 +34,12 @@ struct vs_queue_config {
 	uint32_t limit_frames;  /* default 2048 */
 	uint32_t limit_bytes;   /* default 4 MiB */
 	uint32_t quantum;       /* bytes a flow may send a round; default 1518 */
-	uint64_t target_usec;   /* CoDel's target; default 5 ms */
-	uint64_t interval_usec; /* CoDel's interval; default 100 ms */
+	struct vs_codel_config codel; /* the least; default 5 ms of 100 ms */
 };
 
 #define VS_QUEUE_CONFIG_DEFAULT                                                                 \
-	{ .limit_frames = 2048, .limit_bytes = 4 << 20, .quantum = 1518, .target_usec = 5000,   \
-	  .interval_usec = 100000 }
+	{ .limit_frames = 2048, .limit_bytes = 4 << 20, .quantum = 1518,                        \
+	  .codel = { .target_usec = 5000, .interval_usec = 100000 } }
 
 /* A flow, as far as the link's scheduler cares. */
 struct vs_flow {
@@ -67,6 +67,13 @@ void vs_queue_send(struct vs_queue *queue, struct vs_frame *frame, uint64_t now)
 
 /* Says at what rate the line sends, in bytes a second; 0, as at first: unknown, and no super-frame is divided. */
 void vs_queue_set_rate(struct vs_queue *queue, uint64_t rate);
+
+/* Says how long the path's round trip is without queues, in microseconds, by which CoDel is set (vs_codel_for_path());
+ * 0, as at first: unknown. */
+void vs_queue_set_rtt(struct vs_queue *queue, uint64_t rtt_usec);
+
+/* Whether the line takes super-frames at all, as at first. Where it does not, each leaves in its segments. */
+void vs_queue_set_supers(struct vs_queue *queue, bool supers);
 
 /* Chooses the flow to serve and shows its first frame (a borrowed reference), after CoDel's drops. Returns NULL if no
  * flow is eligible. Repeated calls without take or park return the same flow. */

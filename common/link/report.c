@@ -5,9 +5,8 @@
 
 #include "base/compiler.h"
 
-#define INTERVAL_MIN (10 * VS_MSEC)
 #define LEAST_PERIOD (30 * VS_SEC) /* two of these make the minute over which the least delay is taken */
-#define RESOLUTION_MIN UINT64_C(400) /* VS_REPORT_HISTORY of these outlast a LAN's round trip and INTERVAL_MIN */
+#define RESOLUTION_MIN UINT64_C(400) /* VS_REPORT_HISTORY of these outlast a LAN's round trip and the least interval */
 
 static_assert(VS_REPORT_REORDER % 64 == 0, "the bitmap is made of whole words");
 
@@ -109,12 +108,17 @@ static bool gaps_open(const struct vs_report_rx *r)
 
 void vs_report_rx_init(struct vs_report_rx *r)
 {
-	*r = (struct vs_report_rx){ .due_usec = VS_NEVER, .interval_usec = INTERVAL_MIN };
+	*r = (struct vs_report_rx){
+		.due_usec = VS_NEVER,
+		.interval_usec = VS_REPORT_INTERVAL_MIN,
+		.sparse_usec = VS_REPORT_SPARSE_MIN,
+	};
 }
 
 void vs_report_rx_set_rtt(struct vs_report_rx *r, uint64_t srtt_usec)
 {
-	r->interval_usec = VS_MAX(srtt_usec / 4, INTERVAL_MIN);
+	r->interval_usec = VS_MAX(srtt_usec / 4, VS_REPORT_INTERVAL_MIN);
+	r->sparse_usec = VS_MAX(srtt_usec, VS_REPORT_SPARSE_MIN);
 }
 
 /* False: it has been counted before. */
@@ -133,17 +137,35 @@ static bool count(struct vs_report_rx *r, uint64_t counter)
 	return is_new;
 }
 
-void vs_report_rx_datagram(struct vs_report_rx *r, uint64_t counter, uint64_t now, bool eliciting)
+static void ask(struct vs_report_rx *r, size_t bytes, uint64_t now)
+{
+	if (r->due_usec == VS_NEVER) {
+		r->asked_usec = now;
+		r->due_usec = vs_time_add(now, r->sparse_usec);
+	}
+	r->unreported += bytes;
+}
+
+static void hurry(struct vs_report_rx *r)
+{
+	if (r->due_usec != VS_NEVER)
+		r->due_usec = VS_MIN(r->due_usec, vs_time_add(r->asked_usec, r->interval_usec));
+}
+
+void vs_report_rx_datagram(struct vs_report_rx *r, uint64_t counter, uint64_t now, size_t bytes)
 {
 	if (!count(r, counter))
 		return;
+	r->hurried |= counter > r->next || r->mark == 0;
 	r->received++;
 	if (counter >= r->next) {
 		r->next = counter + 1;
 		r->highest_usec = now;
 	}
-	if (eliciting && r->due_usec == VS_NEVER)
-		r->due_usec = vs_time_add(now, r->interval_usec);
+	if (bytes)
+		ask(r, bytes, now);
+	if (r->hurried || r->unreported >= VS_REPORT_DENSE)
+		hurry(r);
 }
 
 /* --- Receiving datagrams: delay --- */
@@ -220,6 +242,9 @@ bool vs_report_rx_output(struct vs_report_rx *r, uint32_t session, uint64_t now,
 	r->mark = r->next;
 	fill(r, now, out);
 	out->session = session;
+	r->unreported = 0;
+	r->hurried = false;
+	r->asked_usec = now;
 	/* One more report is owed if this one had to leave gaps open: nothing else may come to elicit it. */
 	r->due_usec = gaps_open(r) ? vs_time_add(now, r->interval_usec) : VS_NEVER;
 	return true;
@@ -370,6 +395,8 @@ enum vs_report_verdict vs_report_tx_input(struct vs_report_tx *t, const struct v
 	    report->received < t->last.received)
 		return VS_REPORT_OLD;
 	*news = (struct vs_report_news){ .queue_usec = report->queue_usec, .jitter_usec = report->jitter_usec };
+	news->passed = report->highest - t->last.highest + (t->last.received == 0);
+	news->received = report->received - t->last.received;
 	evaluate_loss(t, report, news);
 	news->rtt_usec = evaluate_rtt(t, report, now);
 	t->last = *report;

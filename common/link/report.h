@@ -9,6 +9,10 @@
  * The report names the end of what is judged; the sender therefore knows exactly which counters a loss figure is about
  * and leaves out those that say nothing about the path: path-MTU probes and datagrams that its own socket refused.
  *
+ * When. The first datagram of a session asks for a report after one interval, so that both ends know the path soon;
+ * from then on VS_REPORT_DENSE bytes do, or a gap. Fewer bytes wait for max(RTT, VS_REPORT_SPARSE_MIN): a stream of
+ * small packets would else be answered by as many reports, each as large as its packets.
+ *
  * A report elicits nothing: it is not receive activity at its receiver. */
 #ifndef VS_LINK_REPORT_H
 #define VS_LINK_REPORT_H
@@ -20,6 +24,15 @@
 #include "base/bytes.h"
 #include "base/time.h"
 #include "link/wire.h"
+
+/* The least interval between two reports. */
+#define VS_REPORT_INTERVAL_MIN (10 * VS_MSEC)
+
+/* Bytes that are worth a report as soon as the interval allows it: it then costs a thirtieth of them. */
+#define VS_REPORT_DENSE 4096
+
+/* Fewer are told of after this, or a round trip if that is longer. */
+#define VS_REPORT_SPARSE_MIN (250 * VS_MSEC)
 
 /* Bursts of lost datagrams by length: 1, 2, 3-4, 5-8, 9-16, more than 16. */
 #define VS_REPORT_BURSTS 6
@@ -66,7 +79,11 @@ struct vs_report_rx {
 	uint32_t bursts[VS_REPORT_BURSTS];
 	uint64_t highest_usec;  /* arrival of `highest` */
 	uint64_t due_usec;      /* of the next report; VS_NEVER: none */
-	uint64_t interval_usec; /* between reports */
+	uint64_t asked_usec;    /* when the first datagram came that asks for it */
+	uint64_t unreported;    /* bytes that have come since then */
+	bool hurried;           /* there is something that the peer should know soon */
+	uint64_t interval_usec; /* between reports, at least */
+	uint64_t sparse_usec;   /* after which few bytes are told of */
 	/* One-way delay in units of the peer's clock: only differences mean something. */
 	bool stamped;
 	uint32_t transit;          /* of the last stamped datagram */
@@ -85,8 +102,8 @@ void vs_report_rx_set_rtt(struct vs_report_rx *r, uint64_t srtt_usec);
 
 /* A datagram was authenticated and is new (the replay window said so). To be called for every kind, so that no gap
  * appears where none is; a counter that was counted, which somebody else can have used in the clear, is ignored;
- * `eliciting` is false for kinds that ask for no report: REPORT, PROBE, PROBE_ACK. */
-void vs_report_rx_datagram(struct vs_report_rx *r, uint64_t counter, uint64_t now, bool eliciting);
+ * `bytes` is its size where it asks for a report, and 0 for the kinds that do not: REPORT, PROBE, PROBE_ACK. */
+void vs_report_rx_datagram(struct vs_report_rx *r, uint64_t counter, uint64_t now, size_t bytes);
 
 /* The datagram carried a microsecond clock of the peer, read when it was sent (`ts` of a PUSH); once a datagram.
  * Optional: without stamps the report says that delay and jitter are unknown. */
@@ -125,6 +142,8 @@ struct vs_report_tx {
 struct vs_report_news {
 	uint64_t judged;   /* datagrams newly judged, excluded ones left out */
 	uint64_t lost;     /* of these */
+	uint64_t passed;   /* counters by which the highest received has grown */
+	uint64_t received; /* datagrams that have come meanwhile */
 	uint32_t loss_q16; /* lost / judged in 1/65536; 0 where judged is 0 */
 	uint32_t bursts[VS_REPORT_BURSTS];
 	uint64_t rtt_usec;    /* round trip of the highest datagram, too large by at most the resolution (400 us or

@@ -17,6 +17,11 @@ void vs_rtt_reset(struct vs_rtt *rtt)
 	vs_rtt_init(rtt, rtt->rto_min_usec, rtt->rto_max_usec);
 }
 
+void vs_rtt_set_rto_min(struct vs_rtt *rtt, uint64_t rto_min_usec)
+{
+	rtt->rto_min_usec = rto_min_usec ? rto_min_usec : VS_RTO_MIN_DEFAULT;
+}
+
 /* RFC 6298, 2.3, with a decay of at most a quarter per round trip. */
 static void update_variance(struct vs_rtt *rtt, uint64_t now, uint64_t sample)
 {

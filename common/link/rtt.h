@@ -38,6 +38,9 @@ void vs_rtt_init(struct vs_rtt *rtt, uint64_t rto_min_usec, uint64_t rto_max_use
 /* The path has changed: forgets all samples, keeps the bounds. */
 void vs_rtt_reset(struct vs_rtt *rtt);
 
+/* Changes the least that vs_rtt_rto() adds to the round-trip time; 0: the default. */
+void vs_rtt_set_rto_min(struct vs_rtt *rtt, uint64_t rto_min_usec);
+
 /* One measurement. 0 counts as 1 microsecond; samples of over a minute are clock errors and are ignored. */
 void vs_rtt_sample(struct vs_rtt *rtt, uint64_t now, uint64_t sample_usec);
 

@@ -19,6 +19,7 @@ struct vs_segment {
 	uint32_t una; /* all before this one have arrived */
 	const uint8_t *data;
 	uint32_t len;
+	bool recovered; /* it came by way of FEC: when it came says nothing about the path. Not on the wire */
 };
 
 /* Signed distance from b to a in sequence space. */

@@ -94,7 +94,7 @@ static void confirm_clear(struct vs_session *s, uint64_t counter, uint64_t now)
 	uint64_t from = s->clear->next, end = VS_MIN(counter, from + VS_CLEAR_AHEAD);
 
 	while ((from = vs_clearwindow_next(s->clear, from, end)) < end)
-		vs_report_rx_datagram(&s->report_rx, from++, now, true);
+		vs_report_rx_datagram(&s->report_rx, from++, now, VS_DATAGRAM_BASE);
 	vs_clearwindow_sealed(s->clear, counter);
 }
 
@@ -154,6 +154,6 @@ int vs_session_read_clear(struct vs_session *s, const uint8_t *datagram, size_t 
 	}
 	/* Overtaken by a sealed one: what is ahead of those waits for one. */
 	if (counter < s->replay.next)
-		vs_report_rx_datagram(&s->report_rx, counter, now, true);
+		vs_report_rx_datagram(&s->report_rx, counter, now, len);
 	return (int)(len - VS_SEAL_HEADER);
 }

@@ -39,6 +39,7 @@ struct vs_session {
 	uint64_t counter; /* of the next datagram */
 	uint64_t born_usec, expires_usec;
 	struct vs_params params;
+	bool lanes_gone; /* the lanes of its segments have started afresh since */
 	struct vs_replay replay; /* of sealed datagrams */
 	struct vs_clearwindow *clear; /* of those in the clear; NULL: all are sealed */
 	uint64_t clear_run;       /* sent in the clear since the last sealed one */

@@ -22,11 +22,19 @@ enum vs_type {
 /* The low bits of a receiver index name the worker that owns the link. */
 #define VS_INDEX_WORKER_BITS 8
 
+/* What datagrams travel in. The numbers are those of the set in VS_TLV_CARRIERS. */
+enum vs_carrier_kind {
+	VS_CARRIER_UDP = 0,
+	VS_CARRIER_FAKETCP = 1, /* one to a segment of what looks like a TCP connection */
+	VS_CARRIER_TCP = 2,     /* length:16 | datagram, back to back, in a TCP connection */
+	VS_CARRIER_KINDS
+};
+
 /* First byte of the plaintext. */
 enum vs_kind {
 	VS_KIND_SEGMENTS = 1,   /* KCP segments, back to back */
-	VS_KIND_FEC_DATA = 2,   /* reserved: FEC data shard */
-	VS_KIND_FEC_PARITY = 3, /* reserved: FEC parity shard */
+	VS_KIND_FEC_DATA = 2,   /* seq:32 | a plaintext (kind included) that parities protect */
+	VS_KIND_FEC_PARITY = 3, /* first:32 count:8 row:8 | symbol: over the FEC_DATA first ... first + count - 1 */
 	VS_KIND_FRAMES = 4,     /* unreliable: framed frames, back to back */
 	VS_KIND_FRAGMENT = 5,   /* id:32 offset:16 total:16 | bytes of a whole plaintext (kind included) */
 	VS_KIND_REPORT = 6,     /* what the receiver saw (struct vs_report) */
@@ -41,6 +49,15 @@ enum vs_kind {
 /* How far ahead of the highest counter that has come sealed a clear one may be. Nothing authenticates it, so this
  * bounds what an invented one can do; a sender must seal at least so often, and ours does much more often. */
 #define VS_CLEAR_AHEAD (1u << 12)
+
+/* --- Forward error correction (link/fec_code.h): a symbol is length:16 and a plaintext, zero-padded. The headers have
+ * their kind. A datum leaves so much room that its parity fits a datagram as well. */
+#define VS_FEC_DATA_HEADER (VS_KIND_SIZE + 4)
+#define VS_FEC_PARITY_HEADER (VS_KIND_SIZE + 4 + 1 + 1)
+#define VS_FEC_LENGTH 2
+#define VS_FEC_RESERVE (VS_FEC_PARITY_HEADER + VS_FEC_LENGTH)
+#define VS_FEC_WINDOW_MAX 64 /* data that a parity covers */
+#define VS_FEC_SHARDS 128    /* data that a receiver keeps: two windows, so that parities may be overtaken */
 
 #define VS_FRAGMENT_HEADER 8
 #define VS_FRAGMENT_TOTAL_MAX 65535
@@ -90,11 +107,15 @@ enum vs_handshake_tlv {
 	VS_TLV_MAX_AGE = 20,    /* microseconds:64, 0: frames are never given up */
 	VS_TLV_RESUMED = 21,    /* 1: resumed, 0: fresh, all lanes start anew:8 */
 	VS_TLV_PROTECTION = 22, /* enum vs_protection:8; absent: ENCRYPTED */
+	VS_TLV_FEC = 23,        /* kind:8 k:8 m:8 overhead_max:8 of what the client sends, likewise the server; absent: off */
+	VS_TLV_KCP = 24,        /* nodelay:8 interval_msec:16 resend:8 sndwnd:16 rcvwnd:16; absent: the defaults */
+	VS_TLV_CARRIERS = 25,   /* bit (1 << enum vs_carrier_kind):8; absent: all */
 };
 
 /* What a peer can do beyond the base protocol, as bits. */
 enum vs_feature {
 	VS_FEATURE_SUPER = 1, /* takes super-frames (VS_FLAG_SUPER) */
+	VS_FEATURE_FEC = 2,   /* takes FEC shards (VS_KIND_FEC_DATA, VS_KIND_FEC_PARITY) */
 };
 
 #define VS_TLV_HEADER 4
@@ -121,6 +142,7 @@ enum vs_feature {
 /* TLVs of a control message: type:8 length:8 | value. Unknown types are skipped. */
 enum vs_control_tlv {
 	VS_CONTROL_CLOSE = 1, /* reason:8 (enum vs_close_reason); the link ends now */
+	VS_CONTROL_RENEW = 2, /* empty; server to client: the port's terms have changed, a handshake gives them */
 };
 
 enum vs_close_reason {
@@ -143,6 +165,7 @@ enum vs_cmd {
 	VS_CMD_SKIP = 85, /* ours: sn = first segment still wanted, at a message boundary */
 };
 
+#define VS_KCP_WINDOW 32 /* what a plain KCP peer takes until it has told otherwise; KCP's own default */
 #define VS_MESSAGE_SEGMENTS_MAX 255 /* frg is 8 bits */
 #define VS_LANES_MAX 64             /* conv 0 ... 63 inside a sealed link */
 #define VS_WINDOW_MIN 256           /* segments; a smaller one could deadlock a 255-segment message */

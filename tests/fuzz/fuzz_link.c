@@ -284,6 +284,7 @@ static void open_fuzz(struct fuzz *f, uint8_t flags)
 	*f = (struct fuzz){ .now = 10 * VS_SEC, .pool = vs_pool_new(POOL_BYTES) };
 	f->params = (struct vs_params){
 		.version = VS_PROTOCOL_VERSION,
+		.kcp = vs_kcp_config_default(),
 		.cipher = VS_CIPHER_CHACHA20_POLY1305,
 		.protection = (enum vs_protection)((flags >> 5) % 3),
 		.mode = flags & 1 ? VS_MODE_DATAGRAM : VS_MODE_RELIABLE,
@@ -295,6 +296,11 @@ static void open_fuzz(struct fuzz *f, uint8_t flags)
 		.max_age_usec = flags & 16 ? VS_SEC : 0,
 		.incarnation = 1,
 	};
+	if (flags >> 5 >= 3) {
+		f->params.features = VS_FEATURE_FEC;
+		f->params.fec_up = (struct vs_fec_config){ .kind = VS_FEC_FIXED, .k = 2, .m = 1 };
+		f->params.fec_down = (struct vs_fec_config){ .kind = VS_FEC_AUTO, .overhead_max = 60 };
+	}
 	open_end(f, &f->ends[0], "192.0.2.1", true);
 	open_end(f, &f->ends[1], "192.0.2.2", false);
 	install(f, false);

@@ -69,7 +69,7 @@ static void exchange_report(struct path *p)
 
 static void arrive(struct path *p, uint64_t counter, bool eliciting)
 {
-	vs_report_rx_datagram(&p->rx, counter, p->now, eliciting);
+	vs_report_rx_datagram(&p->rx, counter, p->now, eliciting ? 1200 : 0);
 	p->arrived++;
 }
 

@@ -49,7 +49,7 @@ static struct vs_link_config link_config(bool initiator)
 		.initiator = initiator,
 	};
 	/* However slow this machine is, nothing is to be dropped for being late. */
-	config.queue.target_usec = config.queue.interval_usec = 60 * VS_SEC;
+	config.queue.codel.target_usec = config.queue.codel.interval_usec = 60 * VS_SEC;
 	return config;
 }
 
@@ -68,6 +68,7 @@ static struct vs_params session_params(void)
 {
 	return (struct vs_params){
 		.version = VS_PROTOCOL_VERSION,
+		.kcp = vs_kcp_config_default(),
 		.cipher = VS_CIPHER_CHACHA20_POLY1305,
 		.mode = VS_MODE_RELIABLE,
 		.congestion = VS_CONGESTION_BBR,

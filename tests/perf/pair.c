@@ -45,6 +45,7 @@ static void install_keys(struct pair *pair)
 {
 	struct vs_params params = {
 		.version = VS_PROTOCOL_VERSION,
+		.kcp = vs_kcp_config_default(),
 		.cipher = VS_CIPHER_CHACHA20_POLY1305,
 		.protection = pair->config.protection,
 		.mode = pair->config.mode,

@@ -104,16 +104,19 @@ static void check_memory(struct sim_world *w, const char *who, unsigned client, 
 static void trace_end(struct sim_world *w, const char *who, unsigned client, const struct sim_end *end)
 {
 	struct vs_link_stats s;
+	char fec[VS_FEC_TEXT_MAX];
 	if (!end->link)
 		return;
 	vs_link_stats(end->link, w->clock.now, &s);
 	sim_trace(w, "%s %u: queue %u, in flight %u (%" PRIu64 " bytes), waiting %u, kept %zu, window %" PRIu64
 		     ", rate %" PRIu64 ", bandwidth %" PRIu64 " (%s), rtt %" PRIu64 " min %" PRIu64 ", reordering %" PRIu64
-		     ", datagram %u (%s), segments %" PRIu64 " + %" PRIu64 " again, lost %" PRIu64 ", spurious %" PRIu64,
+		     ", datagram %u (%s), segments %" PRIu64 " + %" PRIu64 " again, lost %" PRIu64 ", spurious %" PRIu64
+		     ", fec %s (%u %%), %" PRIu64 " parities, %" PRIu64 " recovered",
 		  who, client, s.queue.frames, s.arq_tx.inflight, s.arq_tx.inflight_bytes, s.arq_tx.waiting,
 		  s.arq_rx.held, s.window_bytes, s.rate_bps, s.bandwidth_bps, s.congestion_state, s.srtt_usec,
 		  s.min_rtt_usec, s.arq_tx.reorder_usec, s.datagram, s.mtu_state, s.arq_tx.segments,
-		  s.arq_tx.retransmitted, s.arq_tx.lost, s.arq_tx.spurious);
+		  s.arq_tx.retransmitted, s.arq_tx.lost, s.arq_tx.spurious, vs_fec_format(&s.fec, fec),
+		  (unsigned)(s.fec_share_q16 * 100 / 65536), s.tx_parity, s.fec_recovered);
 }
 
 /* Ten lines a second and client, for whoever replays a run. */

@@ -293,6 +293,65 @@ static void draw_clear_rekey(struct sim_plan *plan)
 	draw_rekey(plan);
 }
 
+/* Each direction protects as it likes, on lines that give it something to do. */
+static void draw_fec(struct sim_plan *plan)
+{
+	static const char *const settings[] = { "off", "auto", "1:2", "2:1", "3:1", "10:3", "20:10", "64:1" };
+	static impairment *const impairments[] = { impair_loss, impair_bursts, impair_reorder, impair_jitter,
+						   impair_duplicates };
+	struct vs_policy *policy = &plan->config.policy;
+	struct vs_fec_config *configs[] = { &policy->fec_up, &policy->fec_down };
+	for (unsigned i = 0; i < VS_ARRAY_SIZE(configs); i++) {
+		const char *setting = settings[draw(plan, 0, VS_ARRAY_SIZE(settings) - 1)];
+		configs[i]->overhead_max = (uint8_t)draw(plan, 10, VS_FEC_OVERHEAD_LIMIT);
+		if (vs_fec_parse(setting, configs[i]) < 0)
+			abort();
+	}
+	for (unsigned i = 0; i < VS_ARRAY_SIZE(impairments); i++)
+		if (chance(plan, 40))
+			each_line(plan, impairments[i]);
+	if (chance(plan, 30))
+		draw_nat(plan);
+	if (chance(plan, 30))
+		draw_mtu(plan);
+	if (chance(plan, 30))
+		draw_breaks(plan, SIM_OUTAGE, SIM_RESTART_SERVER, 200, 3000);
+}
+
+static void draw_fec_datagram(struct sim_plan *plan)
+{
+	plan->config.policy.mode = VS_MODE_DATAGRAM;
+	plan->ordered = false;
+	draw_fec(plan);
+}
+
+static void draw_fec_clear(struct sim_plan *plan)
+{
+	vs_policy_set_cipher(&plan->config.policy, VS_CIPHER_CHOICE_NONE);
+	if (chance(plan, 50))
+		draw_fec(plan);
+	else
+		draw_fec_datagram(plan);
+}
+
+/* Terms change under traffic, on clean lines and on bad ones. */
+static void draw_terms(struct sim_plan *plan)
+{
+	plan->ordered = false;
+	plan->repeats = true;
+	/* What mode datagram loses is lost, and the flows' own timeouts are not judged here. */
+	bool lossy = chance(plan, 50);
+	uint32_t terms = (1 << 13) - 1;
+	if (lossy) {
+		each_line(plan, impair_loss);
+		terms &= ~SIM_TERMS_DATAGRAM;
+	}
+	if (chance(plan, 30))
+		each_line(plan, impair_jitter);
+	for (uint64_t at = WARM_UP; at < plan->duration_usec; at += draw(plan, 300, 4000) * VS_MSEC)
+		add_action(plan, at, SIM_TERMS, 0, 0, (uint32_t)draw(plan, 0, (1 << 13) - 1) & terms);
+}
+
 const struct sim_scenario sim_scenarios[] = {
 	{ "clean", draw_clean },
 	{ "loss", draw_loss },
@@ -313,6 +372,10 @@ const struct sim_scenario sim_scenarios[] = {
 	{ "auth", draw_auth },
 	{ "clear", draw_clear },
 	{ "clear-rekey", draw_clear_rekey },
+	{ "fec", draw_fec },
+	{ "fec-datagram", draw_fec_datagram },
+	{ "fec-clear", draw_fec_clear },
+	{ "terms", draw_terms },
 };
 const unsigned sim_scenarios_n = VS_ARRAY_SIZE(sim_scenarios);
 

@@ -16,7 +16,7 @@ struct sim_plan {
 	struct sim_config config;
 	struct sim_random random;
 	uint64_t duration_usec;
-	bool ordered;
+	bool ordered, repeats;
 	struct sim_planned actions[SIM_ACTIONS_MAX];
 	unsigned actions_n;
 	struct sim_flow_config flows[SIM_FLOWS_MAX];

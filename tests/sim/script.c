@@ -24,6 +24,24 @@ static void set_path_down(const struct sim_action *a, struct sim_client *c, bool
 		set_down(&c->down, down);
 }
 
+static void set_terms(struct vs_policy *policy, uint32_t bits)
+{
+	static const enum vs_cipher_choice ciphers[] = { VS_CIPHER_CHOICE_AES_256_GCM, VS_CIPHER_CHOICE_CHACHA20_POLY1305,
+							 VS_CIPHER_CHOICE_AUTH, VS_CIPHER_CHOICE_NONE };
+	static const char *const fec[] = { "off", "auto", "4:2", "10:3" };
+	vs_policy_set_cipher(policy, ciphers[bits & 3]);
+	policy->mode = bits & SIM_TERMS_DATAGRAM ? VS_MODE_DATAGRAM : VS_MODE_RELIABLE;
+	policy->congestion = bits >> 3 & 1 ? VS_CONGESTION_CUBIC : VS_CONGESTION_BBR;
+	policy->lanes = bits >> 4 & 1 ? 3 : VS_LANES_MAX;
+	policy->kcp = vs_kcp_config_default();
+	policy->kcp.nodelay = bits >> 5 & 1;
+	policy->kcp.interval_msec = bits >> 6 & 1 ? 20 : VS_KCP_INTERVAL_DEFAULT;
+	policy->kcp.sndwnd = bits >> 7 & 1 ? VS_WINDOW_MIN : VS_WINDOW_MAX;
+	policy->kcp.rcvwnd = bits >> 8 & 1 ? VS_WINDOW_MIN : VS_WINDOW_MAX;
+	if (vs_fec_parse(fec[bits >> 9 & 3], &policy->fec_up) < 0 || vs_fec_parse(fec[bits >> 11 & 3], &policy->fec_down) < 0)
+		abort();
+}
+
 static void begin(struct sim_action *a)
 {
 	struct sim_world *w = a->checks->traffic->world;
@@ -51,6 +69,10 @@ static void begin(struct sim_action *a)
 	case SIM_MTU:
 		set_mtu(&c->up, a->value);
 		set_mtu(&c->down, a->value);
+		break;
+	case SIM_TERMS:
+		set_terms(&w->config.policy, a->value);
+		sim_server_renew(&w->server);
 	}
 }
 
@@ -83,7 +105,7 @@ static void act(struct sim_event *event, uint64_t now)
 {
 	struct sim_action *a = VS_CONTAINER_OF(event, struct sim_action, event);
 	static const char *const names[] = { "outage", "one way (up)", "one way (down)", "rebind port",
-					     "rebind host", "mtu", "restart server", "restart client" };
+					     "rebind host", "mtu", "restart server", "restart client", "terms" };
 	struct sim_world *w = a->checks->traffic->world;
 	sim_trace(w, "script: %s, client %u%s, %u", names[a->kind], a->client, a->under_way ? ", ends" : "", a->value);
 	if (a->under_way) {

@@ -14,6 +14,7 @@ enum sim_action_kind {
 	SIM_MTU,            /* both directions take datagrams of `value` bytes from now on */
 	SIM_RESTART_SERVER, /* it is gone for `usec` and has lost all its state then */
 	SIM_RESTART_CLIENT,
+	SIM_TERMS, /* the server's policy changes, as `value` says bit by bit, and live links are to follow */
 };
 
 struct sim_action {
@@ -27,6 +28,9 @@ struct sim_action {
 };
 
 #define SIM_ACTIONS_MAX 128
+
+/* The bit of a SIM_TERMS' value that means mode datagram. */
+#define SIM_TERMS_DATAGRAM UINT32_C(4)
 
 struct sim_script {
 	struct sim_checks *checks;

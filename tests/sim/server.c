@@ -102,6 +102,18 @@ static void serve(struct sim_end *end, uint64_t now)
 	}
 }
 
+void sim_server_renew(struct sim_server *s)
+{
+	uint64_t now = s->world->clock.now;
+	for (unsigned i = 0; i < s->world->config.clients; i++) {
+		struct sim_slot_link *link = s->slots[i].current;
+		if (!link)
+			continue;
+		vs_link_renew(link->end.link, now);
+		sim_end_run(&link->end, now);
+	}
+}
+
 /* --- Handshakes --- */
 
 static uint64_t random_incarnation(struct sim_server *s)
@@ -120,7 +132,10 @@ static bool answer(struct sim_server *s, struct sim_slot *slot, struct vs_handsh
 		close_link(link);
 		open_link(link, job->offer.link_id, &job->from);
 	}
-	bool known = link->incarnation && link->incarnation == job->offer.incarnation;
+	enum vs_protection protection = s->world->config.policy.protection;
+	bool known = link->incarnation && link->incarnation == job->offer.incarnation &&
+		     !vs_params_taint(&link->answered, protection) &&
+		     !vs_params_taint(vs_link_params(link->end.link), protection);
 	uint64_t incarnation = known ? link->incarnation : random_incarnation(s);
 	if (vs_params_choose(&s->world->config.policy, &job->offer, incarnation, &params) < 0)
 		abort();
@@ -143,6 +158,7 @@ static void install(struct sim_server *s, struct sim_slot_link *link, const stru
 	else
 		link->indices[link->indices_n++] = keys->local_index;
 	link->pending_incarnation = params->incarnation;
+	link->answered = *params;
 }
 
 static void send_to(struct sim_server *s, struct sim_line *line, const void *data, size_t len, const struct vs_addr *to)

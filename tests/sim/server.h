@@ -20,6 +20,7 @@ struct sim_slot_link {
 	uint8_t link_id[VS_LINK_ID_SIZE];
 	uint64_t incarnation;         /* of its state; 0: nothing has been confirmed yet */
 	uint64_t pending_incarnation; /* of the session that waits to be confirmed */
+	struct vs_params answered;    /* of the last session */
 	uint32_t indices[SIM_INDICES_MAX];
 	unsigned indices_n;
 };
@@ -59,6 +60,9 @@ void sim_server_fini(struct sim_server *server);
 void sim_server_start(struct sim_server *server);
 /* As kill -9 would: nothing is said to anybody, all state is lost. */
 void sim_server_stop(struct sim_server *server);
+
+/* The policy has changed: has every client ask for the new terms. */
+void sim_server_renew(struct sim_server *server);
 
 struct sim_line;
 struct sim_datagram;

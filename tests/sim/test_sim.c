@@ -55,6 +55,7 @@ static void start_run(struct sim_run *run)
 	run->world = sim_world_new(&run->plan.config);
 	sim_traffic_init(&run->traffic, run->world);
 	run->traffic.ordered = run->plan.ordered;
+	run->traffic.repeats = run->plan.repeats;
 	sim_checks_init(&run->checks, &run->traffic);
 	sim_script_init(&run->script, &run->checks);
 	for (unsigned i = 0; i < run->plan.actions_n; i++) {

@@ -55,6 +55,7 @@ struct sim_flow {
 struct sim_traffic {
 	struct sim_world *world;
 	bool ordered; /* frames of a flow must keep their order */
+	bool repeats; /* a frame may come twice */
 	bool measured; /* waits are recorded */
 	struct sim_flow flows[SIM_FLOWS_MAX];
 	unsigned flows_n;
@@ -71,6 +72,11 @@ void sim_traffic_fini(struct sim_traffic *traffic);
 
 /* The flow starts at once. */
 struct sim_flow *sim_traffic_add(struct sim_traffic *traffic, const struct sim_flow_config *config);
+
+/* What a frame that has arrived says of itself: its flow, its number in it, when its source made it. */
+unsigned sim_frame_flow(const struct vs_frame *frame);
+uint32_t sim_frame_number(const struct vs_frame *frame);
+uint64_t sim_frame_sent_usec(const struct vs_frame *frame);
 
 /* Sources fall silent; sinks go on. */
 void sim_traffic_stop(struct sim_traffic *traffic);

@@ -41,7 +41,7 @@ static const struct vs_queue_config defaults = VS_QUEUE_CONFIG_DEFAULT;
 
 /* CoDel never finds anything late. */
 static const struct vs_queue_config patient = { .limit_frames = 2048, .limit_bytes = 4 << 20, .quantum = 1518,
-						.target_usec = 1000 * VS_SEC, .interval_usec = 1000 * VS_SEC };
+						.codel = { 1000 * VS_SEC, 1000 * VS_SEC } };
 
 static inline struct vs_queue_stats stats(const struct fixture *f)
 {

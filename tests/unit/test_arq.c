@@ -625,7 +625,102 @@ static void test_open_window_lets_lost_segments_go(void **state)
 	close_arq(&a);
 }
 
+/* KCP's fast retransmission: so many that were sent later have arrived. Time alone would not tell yet. */
+static void test_resend(void **state)
+{
+	static const struct {
+		uint8_t resend;
+		unsigned arrive;
+		unsigned lost;
+	} rows[] = { { 0, 4, 0 }, { 2, 1, 0 }, { 2, 2, 1 }, { 2, 4, 1 }, { 4, 3, 0 }, { 4, 4, 1 }, { 5, 4, 0 } };
+	(void)state;
+	for (size_t i = 0; i < VS_ARRAY_SIZE(rows); i++) {
+		struct vs_kcp_config knobs = vs_kcp_config_default();
+		struct arq a;
+		open_arq(&a, (struct arq_options){ 0 });
+		settle_in(&a, 0);
+		knobs.resend = rows[i].resend;
+		vs_arq_tx_set_knobs(a.tx, &knobs);
+		send_many(&a, 5, 60, ROOM);
+		uint32_t first = a.carried[0].seg.sn;
+		/* In any order: what counts is when they were sent. */
+		for (unsigned n = rows[i].arrive; n > 0; n--)
+			arrive(&a, &a.carried[n].seg);
+		acknowledge(&a, RTT);
+		assert_int_equal(tx_stats(&a).lost, rows[i].lost);
+		assert_int_equal(flush(&a), rows[i].lost);
+		if (rows[i].lost)
+			assert_int_equal(a.carried[0].seg.sn, first);
+		/* What was sent again was sent last: nothing has overtaken it. */
+		acknowledge(&a, 0);
+		assert_int_equal(tx_stats(&a).lost, rows[i].lost);
+		close_arq(&a);
+	}
+}
+
 /* --- Probes --- */
+
+/* Each probe timeout without an answer is twice the one before; with nodelay half as long again. */
+static void test_nodelay(void **state)
+{
+	uint64_t gaps[2][2];
+	(void)state;
+	for (unsigned nodelay = 0; nodelay < 2; nodelay++) {
+		struct vs_kcp_config knobs = vs_kcp_config_default();
+		struct arq a;
+		open_arq(&a, (struct arq_options){ 0 });
+		settle_in(&a, 0);
+		knobs.nodelay = nodelay;
+		vs_arq_tx_set_knobs(a.tx, &knobs);
+		admit(&a, 0, 60, ROOM);
+		flush(&a);
+		for (unsigned i = 0; i < 2; i++) {
+			uint64_t deadline = vs_arq_tx_deadline(a.tx);
+			gaps[nodelay][i] = deadline - a.now;
+			a.now = deadline;
+			assert_int_equal(vs_arq_tx_timeout(a.tx, a.now), VS_ARQ_PROBE);
+			assert_int_equal(flush(&a), 1);
+		}
+		close_arq(&a);
+	}
+	assert_int_equal(gaps[0][0], gaps[1][0]);
+	assert_int_equal(gaps[0][1], 2 * gaps[0][0]);
+	assert_int_equal(gaps[1][1], gaps[1][0] + gaps[1][0] / 2);
+}
+
+/* Lanes start afresh on both sides: what was not acknowledged comes, and in order; what waited behind a gap does not wait
+ * any more. */
+static void test_restart(void **state)
+{
+	(void)state;
+	struct arq a;
+	open_arq(&a, (struct arq_options){ 0 });
+	settle_in(&a, 0);
+	send_many(&a, 6, 60, ROOM);
+	arrive(&a, &a.carried[0].seg);
+	acknowledge(&a, RTT);
+	assert_int_equal(take_frames(&a), 1);
+	/* The second is lost. Whether the third is whole cannot be known without it; the fourth is. */
+	arrive(&a, &a.carried[2].seg);
+	arrive(&a, &a.carried[3].seg);
+	assert_int_equal(take_frames(&a), 0);
+	vs_arq_rx_restart(a.rx, &a.arrived);
+	assert_int_equal(take_frames(&a), 1);
+	assert_int_equal(rx_stats(&a).held, 0);
+	vs_arq_tx_restart(a.tx, 64, ROOM / 2);
+	a.expected = 0;
+	unsigned n = 0;
+	while (flush(&a))
+		for (unsigned i = 0; i < a.carried_n; i++, n++) {
+			assert_int_equal(a.carried[i].seg.sn, n);
+			arrive(&a, &a.carried[i].seg);
+		}
+	assert_int_equal(n, 5);
+	assert_int_equal(take_frames(&a), 5);
+	acknowledge(&a, RTT);
+	assert_true(vs_arq_tx_idle(a.tx));
+	close_arq(&a);
+}
 
 static void test_probe_goes_when_nothing_is_heard(void **state)
 {
@@ -870,6 +965,9 @@ int main(void)
 		cmocka_unit_test(test_reordering_is_learned),
 		cmocka_unit_test(test_lost_acks_are_not_reordering),
 		cmocka_unit_test(test_open_window_lets_lost_segments_go),
+		cmocka_unit_test(test_resend),
+		cmocka_unit_test(test_nodelay),
+		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_probe_goes_when_nothing_is_heard),
 		cmocka_unit_test(test_old_messages_are_given_up),
 		cmocka_unit_test(test_skip_delivers_what_is_whole),

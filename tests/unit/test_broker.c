@@ -27,7 +27,7 @@
 
 static struct {
 	char opened[VS_IFNAME_MAX + 1];
-	unsigned taps, binds, logs;
+	unsigned taps, binds, tcps, logs;
 	char scripts[256]; /* "up:lan down:lan " */
 	int script_error;
 	int tap_error;
@@ -54,6 +54,14 @@ static int fake_bind_udp(const struct vs_grant_bind *bind, struct vs_fault *faul
 	(void)bind;
 	(void)fault;
 	fake.binds++;
+	return open_null();
+}
+
+static int fake_open_tcp(const struct vs_grant_bind *bind, struct vs_fault *fault)
+{
+	(void)fault;
+	assert_true(bind->tcp);
+	fake.tcps++;
 	return open_null();
 }
 
@@ -100,6 +108,7 @@ static void end_script(void)
 static const struct vs_broker_ops fake_ops = {
 	.open_tap = fake_open_tap,
 	.bind_udp = fake_bind_udp,
+	.open_tcp = fake_open_tcp,
 	.open_log = fake_open_log,
 	.start_script = fake_start_script,
 };
@@ -606,6 +615,39 @@ static void test_nothing_to_serve(void **state)
 	assert_true(vs_broker_deadline(broker) == VS_NEVER);
 }
 
+/* Further UDP sockets of a group that listens at all addresses may be bound to one of them, as for a plain peer. */
+static void test_grant_of_all_addresses(void **state)
+{
+	static const struct {
+		const char *granted, *wanted;
+		uint16_t port;
+		bool tcp;
+		uint8_t nth;
+		bool found;
+	} cases[] = {
+		{ "0.0.0.0", "192.0.2.1", 7001, false, 1, true },  { "0.0.0.0", "192.0.2.1", 7001, false, 0, false },
+		{ "0.0.0.0", "192.0.2.1", 7001, false, 2, false }, { "0.0.0.0", "192.0.2.1", 7002, false, 1, false },
+		{ "0.0.0.0", "192.0.2.1", 7001, true, 1, false },  { "0.0.0.0", "2001:db8::1", 7001, false, 1, false },
+		{ "::", "2001:db8::1", 7001, false, 1, true },     { "::", "192.0.2.1", 7001, false, 1, false },
+		{ "192.0.2.1", "192.0.2.1", 7001, false, 1, true }, { "192.0.2.1", "192.0.2.2", 7001, false, 1, false },
+		{ "192.0.2.1", "0.0.0.0", 7001, false, 1, false }, { "0.0.0.0", "0.0.0.0", 7001, false, 0, true },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < VS_ARRAY_SIZE(cases); i++) {
+		struct vs_grants *grants = calloc(1, sizeof(*grants));
+		assert_non_null(grants);
+		struct vs_grant_bind bind = bind_of(cases[i].granted, 7001, 0, "");
+		assert_int_equal(vs_grants_add_bind(grants, &bind.addr, 0, "", 2), 0);
+		struct vs_grant_bind wanted = bind_of(cases[i].wanted, cases[i].port, 0, "");
+		wanted.tcp = cases[i].tcp;
+		wanted.nth = cases[i].nth;
+		if ((vs_grants_bind(grants, &wanted) != NULL) != cases[i].found)
+			fail_msg("%s for %s", cases[i].granted, cases[i].wanted);
+		free(grants);
+	}
+}
+
 static void test_grants_are_bounded(void **state)
 {
 	struct vs_grants *grants = calloc(1, sizeof(*grants));
@@ -641,6 +683,7 @@ int main(void)
 		TEST(test_script_that_fails),
 		TEST(test_shutdown_runs_what_is_owed),
 		TEST(test_bind_must_match_the_grant),
+		TEST(test_grant_of_all_addresses),
 		TEST(test_log),
 		TEST(test_files),
 		TEST(test_reload),

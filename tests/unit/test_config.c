@@ -64,6 +64,7 @@ static const struct wrong server_cases[] = {
 	{ COMMON "bnid_port = 1\n", "f.ini:3: key 'bnid_port' in [common] is not known; did you mean 'bind_port'?\n" },
 	{ COMMON "cipher = auto\n", "f.ini:3: key 'cipher' in [common] is not known; it belongs in [port NAME]\n" },
 	{ COMMON "x = 1\n", "f.ini:3: key 'x' in [common] is not known; 'vswitchs config-help' lists all keys\n" },
+	{ COMMON "faketcp_port = 443\ntcp_port = 443\n", "f.ini: faketcp_port and tcp_port cannot be the same port\n" },
 	{ COMMON "bind_port = 70000\n", "f.ini:3: bind_port = 70000: expected a port, 1 to 65535\n" },
 	{ COMMON "bind_port = 0\n", "f.ini:3: bind_port = 0: expected a port, 1 to 65535\n" },
 	{ COMMON "bind_port = +7\n", "f.ini:3: bind_port = +7: expected a port, 1 to 65535\n" },
@@ -101,7 +102,8 @@ static const struct wrong server_cases[] = {
 	{ COMMON "[common]\n", "f.ini:3: section [common] comes again; it began on line 1\n" },
 	{ COMMON "[common x]\n", "f.ini:3: section [common x] takes no name\n" },
 	{ COMMON "[prot x]\ny = 1\n", "f.ini:3: section [prot x] is not known; did you mean [port NAME]?\n" },
-	{ COMMON "[zebra]\n", "f.ini:3: section [zebra] is not known; there are [common], [port NAME], [tap NAME]\n" },
+	{ COMMON "[zebra]\n", "f.ini:3: section [zebra] is not known; there are [common], [port NAME], [tap NAME], "
+	  "[listen NAME]\n" },
 	{ COMMON "[tap]\n", "f.ini:3: section [tap] needs a name: [tap NAME]\n" },
 	{ COMMON "[tap a b]\n", "f.ini:3: section [tap a b]: a name is 1 to 32 characters of A-Z a-z 0-9 . _ -\n" },
 	{ COMMON "[tap\n", "f.ini:3: expected [section] or [section NAME]\n" },

@@ -29,6 +29,24 @@ static void test_nothing_to_say(void **state)
 	assert_int_equal(vs_control_encode(&(struct vs_control){ .close = 0 }, wire), 0);
 }
 
+static void test_renew(void **state)
+{
+	uint8_t wire[VS_CONTROL_ENCODED_MAX];
+	struct vs_drops drops = { .count = { 0 } };
+	struct vs_control out;
+	(void)state;
+	assert_int_equal(vs_control_encode(&(struct vs_control){ .renew = true }, wire), 2);
+	assert_int_equal(vs_control_decode(&out, wire, 2, &drops), 0);
+	assert_true(out.renew);
+	assert_int_equal(out.close, 0);
+	size_t len = vs_control_encode(&(struct vs_control){ .close = VS_CLOSE_KICKED, .renew = true }, wire);
+	assert_int_equal(vs_control_decode(&out, wire, len, &drops), 0);
+	assert_true(out.renew);
+	assert_int_equal(out.close, VS_CLOSE_KICKED);
+	assert_int_equal(vs_control_decode(&out, wire, len - 1, &drops), -EBADMSG);
+	assert_false(out.renew);
+}
+
 static void test_texts(void **state)
 {
 	(void)state;
@@ -75,6 +93,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_close_survives_the_wire),
 		cmocka_unit_test(test_nothing_to_say),
+		cmocka_unit_test(test_renew),
 		cmocka_unit_test(test_texts),
 		cmocka_unit_test(test_decode),
 	};

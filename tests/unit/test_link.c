@@ -13,6 +13,7 @@
 #include "link/session.h"
 
 #define PIPE_MAX 8192
+#define SEEN_MAX 400
 
 struct datagram {
 	uint64_t due;
@@ -33,6 +34,8 @@ struct end {
 	uint32_t next_expected;
 	unsigned received;
 	uint64_t worst_delay;
+	bool seen[SEEN_MAX];
+	unsigned distinct; /* frames that were not seen before */
 };
 
 struct world {
@@ -42,6 +45,7 @@ struct world {
 	unsigned loss_percent;
 	size_t mtu;
 	bool cut;
+	bool unordered; /* frames may come late, and twice */
 	uint32_t seed;
 };
 
@@ -55,6 +59,7 @@ static struct vs_params default_params(void)
 {
 	return (struct vs_params){
 		.version = 1,
+		.kcp = vs_kcp_config_default(),
 		.cipher = VS_CIPHER_CHACHA20_POLY1305,
 		.mode = VS_MODE_RELIABLE,
 		.congestion = VS_CONGESTION_BBR,
@@ -162,9 +167,13 @@ static void check_frames(struct world *w, struct end *e)
 		const uint8_t *p = vs_frame_cbytes(frame);
 		uint32_t number = vs_get_be32(p + 14);
 		uint64_t sent = vs_get_be64(p + 18);
-		assert_true(number >= e->next_expected);
+		assert_true(number >= e->next_expected || w->unordered);
 		e->next_expected = number + 1;
 		e->received++;
+		if (number < SEEN_MAX && !e->seen[number]) {
+			e->seen[number] = true;
+			e->distinct++;
+		}
 		if (w->now - sent > e->worst_delay)
 			e->worst_delay = w->now - sent;
 		for (size_t i = 26; i < frame->len; i++)
@@ -358,6 +367,104 @@ static void test_rekey_keeps_the_lanes(void **state)
 	run_until(w, w->now + VS_SEC);
 	assert_int_equal(w->b.received, 200);
 	assert_int_equal(vs_link_drops(w->b.link)->count[VS_DROP_NO_SESSION], 0);
+	close_world(w);
+}
+
+static struct vs_params terms(enum vs_mode mode, enum vs_protection protection, unsigned lanes, const char *fec)
+{
+	struct vs_params params = default_params();
+	params.mode = mode;
+	params.protection = protection;
+	params.lanes = lanes;
+	params.features = VS_FEATURE_FEC;
+	params.fec_up.overhead_max = params.fec_down.overhead_max = 50;
+	assert_int_equal(vs_fec_parse(fec, &params.fec_up), 0);
+	params.fec_down = params.fec_up;
+	return params;
+}
+
+/* Frames on their way, in lanes and in datagrams, in both directions, when the terms change to any others: each arrives,
+ * and none twice, but where lanes in the clear have to start afresh. */
+static void test_new_terms_lose_nothing(void **state)
+{
+	const struct vs_params all[] = {
+		terms(VS_MODE_RELIABLE, VS_PROTECTION_ENCRYPTED, VS_LANES_MAX, "off"),
+		terms(VS_MODE_DATAGRAM, VS_PROTECTION_ENCRYPTED, 2, "4:2"),
+		terms(VS_MODE_RELIABLE, VS_PROTECTION_AUTH, 1, "auto"),
+		terms(VS_MODE_RELIABLE, VS_PROTECTION_NONE, 3, "10:3"),
+		terms(VS_MODE_DATAGRAM, VS_PROTECTION_NONE, VS_LANES_MAX, "off"),
+	};
+	(void)state;
+	for (size_t i = 0; i < VS_ARRAY_SIZE(all) * VS_ARRAY_SIZE(all); i++) {
+		struct vs_params before = all[i / VS_ARRAY_SIZE(all)], after = all[i % VS_ARRAY_SIZE(all)];
+		bool fresh = vs_params_taint(&before, after.protection);
+		struct world *w = open_world();
+		w->unordered = true;
+		after.resumed = !fresh;
+		after.incarnation += fresh;
+		after.congestion = VS_CONGESTION_CUBIC;
+		install(w, &before);
+		run_until(w, w->now + VS_SEC);
+		for (uint32_t n = 0; n < 400; n++) {
+			if (n == 200)
+				install(w, &after);
+			send_frame(w, &w->a, n, n % 7 ? 200 : 1400);
+			send_frame(w, &w->b, n, 500);
+			run_until(w, w->now + 500);
+		}
+		run_until(w, w->now + VS_SEC);
+		assert_int_equal(w->a.distinct, 400);
+		assert_int_equal(w->b.distinct, 400);
+		if (!fresh)
+			assert_int_equal(w->a.received + w->b.received, 800);
+		assert_int_equal(vs_link_take_events(w->a.link) & VS_LINK_ERROR, 0);
+		assert_int_equal(vs_link_take_events(w->b.link) & VS_LINK_ERROR, 0);
+		close_world(w);
+	}
+}
+
+/* The responder asks each second, until there is a session that was made after the question, and not for ever. */
+static void test_renew(void **state)
+{
+	(void)state;
+	struct world *w = open_world();
+	struct vs_params params = default_params();
+	params.resumed = true;
+	bring_up(w);
+	assert_int_equal(vs_link_take_events(w->a.link) & VS_LINK_WANT_HANDSHAKE, 0);
+	vs_link_renew(w->b.link, w->now);
+	w->cut = true;
+	run_until(w, w->now + 50 * VS_MSEC);
+	assert_int_equal(vs_link_take_events(w->a.link) & VS_LINK_WANT_HANDSHAKE, 0);
+	w->cut = false;
+	run_until(w, w->now + VS_SEC);
+	assert_true(vs_link_take_events(w->a.link) & VS_LINK_WANT_HANDSHAKE);
+	run_until(w, w->now + 2 * VS_SEC);
+	assert_int_equal(vs_link_take_events(w->a.link) & VS_LINK_WANT_HANDSHAKE, 0);
+	install(w, &params);
+	run_until(w, w->now + 5 * VS_SEC);
+	assert_int_equal(vs_link_take_events(w->a.link) & VS_LINK_WANT_HANDSHAKE, 0);
+	close_world(w);
+}
+
+/* A responder that asks all the time gets no more than a handshake a second. */
+static void test_renew_without_end(void **state)
+{
+	(void)state;
+	struct world *w = open_world();
+	struct vs_params params = default_params();
+	unsigned asked = 0;
+	params.resumed = true;
+	bring_up(w);
+	for (uint64_t end = w->now + 10 * VS_SEC; w->now < end;) {
+		vs_link_renew(w->b.link, w->now);
+		run_until(w, w->now + 50 * VS_MSEC);
+		if (!(vs_link_take_events(w->a.link) & VS_LINK_WANT_HANDSHAKE))
+			continue;
+		asked++;
+		install(w, &params);
+	}
+	assert_in_range(asked, 8, 11);
 	close_world(w);
 }
 
@@ -607,6 +714,9 @@ int main(void)
 		cmocka_unit_test(test_survives_a_shrinking_path),
 		cmocka_unit_test(test_acks_do_not_starve_data),
 		cmocka_unit_test(test_rekey_keeps_the_lanes),
+		cmocka_unit_test(test_new_terms_lose_nothing),
+		cmocka_unit_test(test_renew),
+		cmocka_unit_test(test_renew_without_end),
 		cmocka_unit_test(test_silence_asks_for_a_handshake_then_times_out),
 		cmocka_unit_test(test_without_a_session_nothing_is_due),
 		cmocka_unit_test(test_a_move_does_not_inflate_the_rate),

@@ -92,6 +92,7 @@ static void install(struct world *w, struct pair *pair, int side)
 {
 	const struct vs_params params = {
 		.version = 1,
+		.kcp = vs_kcp_config_default(),
 		.cipher = VS_CIPHER_CHACHA20_POLY1305,
 		.mode = VS_MODE_RELIABLE,
 		.congestion = VS_CONGESTION_BBR,

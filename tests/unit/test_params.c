@@ -155,7 +155,7 @@ static void test_fit(void **state)
 {
 	struct vs_offer offer = some_offer();
 	const struct vs_params good = some_params();
-	struct vs_params bad[7];
+	struct vs_params bad[9];
 
 	(void)state;
 	assert_true(vs_params_fit(&good, &offer));
@@ -172,8 +172,51 @@ static void test_fit(void **state)
 	bad[4].resumed = true;
 	bad[5].incarnation = offer.incarnation;
 	bad[6].protection = VS_PROTECTION_AUTH;
+	bad[7].carriers = VS_CARRIER_BIT(VS_CARRIER_TCP); /* the offer has come by UDP */
+	bad[8].fec_down = (struct vs_fec_config){ VS_FEC_FIXED, 10, 3, 0 };
+	bad[8].features = 0;
 	for (size_t i = 0; i < VS_ARRAY_SIZE(bad); i++)
 		assert_false(vs_params_fit(&bad[i], &offer));
+}
+
+static void test_choose_carrier(void **state)
+{
+	struct vs_policy policy = vs_policy_default();
+	struct vs_offer offer = some_offer();
+	struct vs_params params;
+
+	(void)state;
+	assert_int_equal(policy.carriers, VS_CARRIERS_ALL);
+	for (unsigned kind = 0; kind < VS_CARRIER_KINDS; kind++) {
+		offer.carrier = (enum vs_carrier_kind)kind;
+		policy.carriers = VS_CARRIERS_ALL;
+		assert_int_equal(vs_params_choose(&policy, &offer, 1, &params), 0);
+		policy.carriers = (uint8_t)VS_CARRIER_BIT(kind);
+		assert_int_equal(vs_params_choose(&policy, &offer, 1, &params), 0);
+		policy.carriers = (uint8_t)(VS_CARRIERS_ALL & ~VS_CARRIER_BIT(kind));
+		assert_int_equal(vs_params_choose(&policy, &offer, 1, &params), -ENOTSUP);
+		/* The client is told which it may take. */
+		assert_int_equal(params.carriers, policy.carriers);
+	}
+}
+
+/* FEC only where the client takes it; without, the port works and has none. */
+static void test_choose_fec(void **state)
+{
+	struct vs_policy policy = vs_policy_default();
+	struct vs_offer offer = some_offer();
+	struct vs_params params;
+
+	(void)state;
+	policy.fec_up = (struct vs_fec_config){ VS_FEC_FIXED, 10, 3, 0 };
+	policy.fec_down = (struct vs_fec_config){ VS_FEC_AUTO, 0, 0, 40 };
+	assert_int_equal(vs_params_choose(&policy, &offer, 1, &params), 0);
+	assert_true(vs_fec_config_equal(&params.fec_up, &policy.fec_up));
+	assert_true(vs_fec_config_equal(&params.fec_down, &policy.fec_down));
+	offer.features &= ~(uint32_t)VS_FEATURE_FEC;
+	assert_int_equal(vs_params_choose(&policy, &offer, 1, &params), 0);
+	assert_int_equal(params.fec_up.kind, VS_FEC_OFF);
+	assert_int_equal(params.fec_down.kind, VS_FEC_OFF);
 }
 
 static void test_offer_round_trip(void **state)
@@ -214,6 +257,10 @@ static void test_params_round_trip(void **state)
 	params.max_age_usec = 0;
 	params.resumed = true;
 	params.mtu = 9000;
+	params.fec_up = (struct vs_fec_config){ VS_FEC_FIXED, 20, 7, 0 };
+	params.fec_down = (struct vs_fec_config){ VS_FEC_AUTO, 0, 0, 35 };
+	params.kcp = (struct vs_kcp_config){ true, 30, 2, 300, 4000 };
+	params.carriers = VS_CARRIER_BIT(VS_CARRIER_FAKETCP);
 	assert_int_equal(vs_params_decode(data, vs_params_encode(&params, data), &out), 0);
 	assert_int_equal(out.version, params.version);
 	assert_int_equal(out.cipher, params.cipher);
@@ -227,6 +274,14 @@ static void test_params_round_trip(void **state)
 	assert_int_equal(out.max_age_usec, 0);
 	assert_int_equal(out.incarnation, 77);
 	assert_true(out.resumed);
+	assert_true(vs_fec_config_equal(&out.fec_up, &params.fec_up));
+	assert_true(vs_fec_config_equal(&out.fec_down, &params.fec_down));
+	assert_true(out.kcp.nodelay);
+	assert_int_equal(out.kcp.interval_msec, 30);
+	assert_int_equal(out.kcp.resend, 2);
+	assert_int_equal(out.kcp.sndwnd, 300);
+	assert_int_equal(out.kcp.rcvwnd, 4000);
+	assert_int_equal(out.carriers, VS_CARRIER_BIT(VS_CARRIER_FAKETCP));
 }
 
 /* Where the value of a TLV is in an encoding. */
@@ -237,6 +292,26 @@ static uint8_t *find_tlv(uint8_t *data, size_t len, unsigned type)
 			return data + at;
 	}
 	return NULL;
+}
+
+/* A server that knows nothing of FEC, of knobs and of carriers means what there was before them. */
+static void test_params_absent(void **state)
+{
+	struct vs_params params = some_params(), out;
+	uint8_t data[VS_PARAMS_ENCODED_MAX];
+	size_t len = vs_params_encode(&params, data);
+	size_t old = (size_t)(find_tlv(data, len, VS_TLV_FEC) - data);
+
+	(void)state;
+	assert_int_equal(vs_params_decode(data, old, &out), 0);
+	assert_int_equal(out.fec_up.kind, VS_FEC_OFF);
+	assert_int_equal(out.fec_down.kind, VS_FEC_OFF);
+	assert_false(out.kcp.nodelay);
+	assert_int_equal(out.kcp.interval_msec, VS_KCP_INTERVAL_DEFAULT);
+	assert_int_equal(out.kcp.resend, 0);
+	assert_int_equal(out.kcp.sndwnd, VS_WINDOW_MAX);
+	assert_int_equal(out.kcp.rcvwnd, VS_WINDOW_MAX);
+	assert_int_equal(out.carriers, VS_CARRIERS_ALL);
 }
 
 /* Removing, truncating, or doubling any mandatory TLV of an offer or of params is noticed. */
@@ -252,7 +327,8 @@ static void check_structure(const uint8_t *data, size_t len, unsigned optional, 
 		memmove(copy + at, copy + next, len - next);
 		unsigned type = vs_get_be16(data + at);
 		bool may_go = type == optional || type == VS_TLV_FEATURES || type == VS_TLV_PROTECTIONS ||
-			      type == VS_TLV_PROTECTION;
+			      type == VS_TLV_PROTECTION || type == VS_TLV_FEC || type == VS_TLV_KCP ||
+			      type == VS_TLV_CARRIERS;
 		assert_int_equal(decode(copy, len - (next - at)), may_go ? 0 : -EBADMSG);
 
 		memcpy(copy, data, len);
@@ -349,7 +425,15 @@ static void test_values(void **state)
 		{VS_TLV_DATAGRAM_MAX, VS_DATAGRAM_BASE - 1}, {VS_TLV_DATAGRAM_MAX, VS_DATAGRAM_MAX + 1},
 		{VS_TLV_MTU, 67}, {VS_TLV_MTU, 9001}, {VS_TLV_CIPHER, 0}, {VS_TLV_CIPHER, 3}, {VS_TLV_MODE, 0},
 		{VS_TLV_MODE, 3}, {VS_TLV_PROTECTION, 3}, {VS_TLV_CONGESTION, 3}, {VS_TLV_KEEPALIVE, 0},
-		{VS_TLV_INCARNATION, 0},
+		{VS_TLV_INCARNATION, 0}, {VS_TLV_CARRIERS, 0},
+		/* kind 3; 0 parities; k of 65; auto without a ceiling, and with one of 201 %: up, and down */
+		{VS_TLV_FEC, UINT64_C(0x0300000000000000)}, {VS_TLV_FEC, UINT64_C(0x010a000000000000)},
+		{VS_TLV_FEC, UINT64_C(0x0141010000000000)}, {VS_TLV_FEC, UINT64_C(0x0200000000000000)},
+		{VS_TLV_FEC, UINT64_C(0x000000c9020000c9)}, {VS_TLV_FEC, UINT64_C(0x0000000003000000)},
+		/* interval 0 and 101; windows of 255 and 4097 */
+		{VS_TLV_KCP, UINT64_C(0x0000000010001000)}, {VS_TLV_KCP, UINT64_C(0x0000650010001000)},
+		{VS_TLV_KCP, UINT64_C(0x0000050000ff1000)}, {VS_TLV_KCP, UINT64_C(0x0000050010011000)},
+		{VS_TLV_KCP, UINT64_C(0x00000500100000ff)}, {VS_TLV_KCP, UINT64_C(0x0000050010001001)},
 	};
 	struct vs_offer offer = some_offer();
 	struct vs_params params = some_params();
@@ -388,6 +472,9 @@ int main(void)
 		cmocka_unit_test(test_choose_protection),
 		cmocka_unit_test(test_protection_absent),
 		cmocka_unit_test(test_choose_limits),
+		cmocka_unit_test(test_choose_carrier),
+		cmocka_unit_test(test_choose_fec),
+		cmocka_unit_test(test_params_absent),
 		cmocka_unit_test(test_fit),
 		cmocka_unit_test(test_offer_round_trip),
 		cmocka_unit_test(test_params_round_trip),

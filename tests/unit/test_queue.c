@@ -693,7 +693,7 @@ static void run_model(uint64_t seed)
 {
 	struct model m = { .random = seed };
 	init(&m.f, (struct vs_queue_config){ .limit_frames = 100, .limit_bytes = 60000, .quantum = 300,
-					     .target_usec = 2000, .interval_usec = 20000 });
+					     .codel = { 2000, 20000 } });
 	memset(m.parked, 0xff, sizeof(m.parked));
 	for (int i = 0; i < 5000; i++) {
 		uint32_t load = 30 + 40 * (i / 1000 % 2); /* times of overload and times of rest */

@@ -11,11 +11,11 @@
 
 #define INTERVAL (10 * VS_MSEC)
 
-/* Receives the counters from first to last. */
+/* Receives the counters from first to last, each of which is worth a report. */
 static void receive(struct vs_report_rx *r, uint64_t first, uint64_t last, uint64_t now)
 {
 	for (uint64_t c = first; c <= last; c++)
-		vs_report_rx_datagram(r, c, now, true);
+		vs_report_rx_datagram(r, c, now, VS_REPORT_DENSE);
 }
 
 /* The report that is due at `now`. */
@@ -111,7 +111,7 @@ static void test_when_reports_are_due(void **state)
 	vs_report_rx_init(&r);
 	assert_int_equal(vs_report_rx_deadline(&r), VS_NEVER);
 	assert_false(vs_report_rx_output(&r, 0, VS_NEVER - 1, &report));
-	vs_report_rx_datagram(&r, 0, 1000, false); /* a report elicits nothing */
+	vs_report_rx_datagram(&r, 0, 1000, 0); /* a report elicits nothing */
 	assert_int_equal(vs_report_rx_deadline(&r), VS_NEVER);
 	receive(&r, 1, 1, 2000);
 	receive(&r, 2, 2, 5000);
@@ -123,12 +123,70 @@ static void test_when_reports_are_due(void **state)
 	assert_int_equal(report.age_usec, 2500 + INTERVAL - 5000);
 	assert_int_equal(vs_report_rx_deadline(&r), VS_NEVER);
 
+	/* Many bytes do not wait for longer than the interval. */
 	vs_report_rx_set_rtt(&r, 200 * VS_MSEC);
 	receive(&r, 3, 3, VS_SEC);
 	assert_int_equal(vs_report_rx_deadline(&r), VS_SEC + 50 * VS_MSEC);
 	take(&r, VS_SEC + 50 * VS_MSEC);
 	vs_report_rx_set_rtt(&r, 4 * VS_MSEC);
 	receive(&r, 4, 4, 2 * VS_SEC);
+	assert_int_equal(vs_report_rx_deadline(&r), 2 * VS_SEC + INTERVAL);
+}
+
+/* A sparse stream costs four reports a second, and one that is slower than that one a datagram; but what is missing is
+ * told of at once. */
+static void test_few_bytes_wait(void **state)
+{
+	(void)state;
+	static const struct {
+		uint64_t srtt_usec, every_usec;
+		size_t bytes;
+		unsigned reports; /* in ten seconds */
+	} cases[] = {
+		{ 50 * VS_MSEC, 20 * VS_MSEC, 150, 38 },  { 50 * VS_MSEC, 500 * VS_MSEC, 150, 20 },
+		{ 800 * VS_MSEC, 20 * VS_MSEC, 150, 18 }, { 50 * VS_MSEC, 20 * VS_MSEC, 1400, 167 },
+		{ 50 * VS_MSEC, 1 * VS_MSEC, 1400, 770 }, { 1 * VS_MSEC, 1 * VS_MSEC, 1400, 1000 },
+	};
+	for (size_t i = 0; i < VS_ARRAY_SIZE(cases); i++) {
+		struct vs_report_rx r;
+		struct vs_report report;
+		unsigned reports = 0;
+		uint64_t counter = 0, next = VS_SEC;
+		vs_report_rx_init(&r);
+		vs_report_rx_set_rtt(&r, cases[i].srtt_usec);
+		for (uint64_t now = VS_SEC; now < 11 * VS_SEC; now += 500) {
+			if (now >= next) {
+				vs_report_rx_datagram(&r, counter++, now, cases[i].bytes);
+				next += cases[i].every_usec;
+			}
+			reports += vs_report_rx_output(&r, 1, now, &report);
+		}
+		print_message("%zu bytes every %u us: %u reports\n", cases[i].bytes, (unsigned)cases[i].every_usec,
+			      reports);
+		assert_in_range(reports, cases[i].reports * 9 / 10, cases[i].reports * 11 / 10);
+	}
+}
+
+static void test_a_gap_hurries(void **state)
+{
+	struct vs_report_rx r;
+
+	(void)state;
+	vs_report_rx_init(&r);
+	vs_report_rx_datagram(&r, 0, 0, 100);
+	take(&r, INTERVAL);
+	vs_report_rx_datagram(&r, 1, VS_SEC, 100);
+	assert_int_equal(vs_report_rx_deadline(&r), VS_SEC + VS_REPORT_SPARSE_MIN);
+	/* Also where what shows it asks for nothing itself: then with the next that does. */
+	vs_report_rx_datagram(&r, 3, VS_SEC + 1000, 0);
+	assert_int_equal(vs_report_rx_deadline(&r), VS_SEC + INTERVAL);
+	take(&r, VS_SEC + INTERVAL);
+	struct vs_report report = take(&r, VS_SEC + 2 * INTERVAL);
+	assert_int_equal(report.lost, 1);
+	assert_int_equal(vs_report_rx_deadline(&r), VS_NEVER);
+	vs_report_rx_datagram(&r, 5, 2 * VS_SEC, 0);
+	assert_int_equal(vs_report_rx_deadline(&r), VS_NEVER);
+	vs_report_rx_datagram(&r, 6, 2 * VS_SEC, 100);
 	assert_int_equal(vs_report_rx_deadline(&r), 2 * VS_SEC + INTERVAL);
 }
 
@@ -505,6 +563,8 @@ int main(void)
 		cmocka_unit_test(test_encoding),
 		cmocka_unit_test(test_contradictions_are_refused),
 		cmocka_unit_test(test_when_reports_are_due),
+		cmocka_unit_test(test_few_bytes_wait),
+		cmocka_unit_test(test_a_gap_hurries),
 		cmocka_unit_test(test_a_gap_is_not_loss_at_once),
 		cmocka_unit_test(test_reordering_is_not_loss),
 		cmocka_unit_test(test_late_datagram_is_taken_off),

@@ -29,6 +29,38 @@ static void parse_server(struct vs_server_config *config, const char *text)
 	assert_int_equal(complaints.n, 0);
 }
 
+static void test_connection_ports(void **state)
+{
+	static const struct {
+		const char *lines;
+		uint32_t faketcp, tcp;
+		bool faketcp_default, tcp_default;
+	} rows[] = {
+		{ "", 7000, 7001, true, true },
+		{ "bind_port = 443\n", 443, 444, true, true },
+		{ "bind_port = 65535\n", 65535, 0, true, true },
+		{ "tcp_port = 0\n", 7000, 0, true, false },
+		{ "faketcp_port = 0\ntcp_port = 443\n", 0, 443, false, false },
+		/* What is not asked for gives way. */
+		{ "tcp_port = 7000\n", 0, 7000, true, false },
+		{ "faketcp_port = 7001\n", 7001, 0, false, true },
+		{ "faketcp_port = 0\ntcp_port = 0\n", 0, 0, false, false },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < VS_ARRAY_SIZE(rows); i++) {
+		struct vs_server_config c;
+		char text[300];
+		snprintf(text, sizeof(text), COMMON "%s", rows[i].lines);
+		parse_server(&c, text);
+		assert_int_equal(c.faketcp_port.port, rows[i].faketcp);
+		assert_int_equal(c.tcp_port.port, rows[i].tcp);
+		assert_int_equal(c.faketcp_port.is_default, rows[i].faketcp_default);
+		assert_int_equal(c.tcp_port.is_default, rows[i].tcp_default);
+		vs_server_config_fini(&c);
+	}
+}
+
 static void test_server_defaults(void **state)
 {
 	struct vs_server_config c;
@@ -122,22 +154,38 @@ static void test_port_diff(void **state)
 	static const struct {
 		const char *line;
 		uint64_t keys;
-		bool live;
+		enum { NOTHING, NOTED, TERMS, END } effect;
 	} rows[] = {
-		{ "max_clients = 1", 0, true },
-		{ "max_clients = 2", UINT64_C(1) << VS_PORT_MAX_CLIENTS, true },
-		{ "mac_limit = 5", UINT64_C(1) << VS_PORT_MAC_LIMIT, true },
-		{ "vlan = 5", UINT64_C(1) << VS_PORT_VLAN, true },
-		{ "trunk = 5", UINT64_C(1) << VS_PORT_TRUNK, true },
-		{ "isolate = yes", UINT64_C(1) << VS_PORT_ISOLATE, true },
-		{ "preshared_key = " KEY_B, UINT64_C(1) << VS_PORT_PRESHARED_KEY, false },
-		{ "cipher = aes-256-gcm", UINT64_C(1) << VS_PORT_CIPHER, false },
-		{ "cipher = none", UINT64_C(1) << VS_PORT_CIPHER, false },
-		{ "congestion = cubic", UINT64_C(1) << VS_PORT_CONGESTION, false },
-		{ "lanes = 1", UINT64_C(1) << VS_PORT_LANES, false },
-		{ "keepalive = 2s", UINT64_C(1) << VS_PORT_KEEPALIVE, false },
-		{ "max_age = 0", UINT64_C(1) << VS_PORT_MAX_AGE, false },
-		{ "mtu = 1400", UINT64_C(1) << VS_PORT_MTU, false },
+		{ "max_clients = 1", 0, NOTHING },
+		{ "max_clients = 2", UINT64_C(1) << VS_PORT_MAX_CLIENTS, NOTED },
+		{ "mac_limit = 5", UINT64_C(1) << VS_PORT_MAC_LIMIT, NOTED },
+		{ "vlan = 5", UINT64_C(1) << VS_PORT_VLAN, NOTED },
+		{ "trunk = 5", UINT64_C(1) << VS_PORT_TRUNK, NOTED },
+		{ "isolate = yes", UINT64_C(1) << VS_PORT_ISOLATE, NOTED },
+		{ "preshared_key = " KEY_B, UINT64_C(1) << VS_PORT_PRESHARED_KEY, END },
+		{ "cipher = aes-256-gcm", UINT64_C(1) << VS_PORT_CIPHER, TERMS },
+		{ "cipher = none", UINT64_C(1) << VS_PORT_CIPHER, TERMS },
+		{ "congestion = cubic", UINT64_C(1) << VS_PORT_CONGESTION, TERMS },
+		{ "lanes = 1", UINT64_C(1) << VS_PORT_LANES, TERMS },
+		{ "keepalive = 2s", UINT64_C(1) << VS_PORT_KEEPALIVE, TERMS },
+		{ "max_age = 0", UINT64_C(1) << VS_PORT_MAX_AGE, TERMS },
+		{ "mtu = 1400", UINT64_C(1) << VS_PORT_MTU, TERMS },
+		{ "mode = datagram", UINT64_C(1) << (VS_PORT_TRANSPORT + VS_TRANSPORT_MODE), TERMS },
+		{ "carrier = tcp, udp", UINT64_C(1) << (VS_PORT_TRANSPORT + VS_TRANSPORT_CARRIER), TERMS },
+		{ "fec = auto", UINT64_C(1) << (VS_PORT_TRANSPORT + VS_TRANSPORT_FEC), TERMS },
+		{ "fec = off", 0, NOTHING },
+		{ "fec_up = off", UINT64_C(1) << (VS_PORT_TRANSPORT + VS_TRANSPORT_FEC_UP), TERMS },
+		{ "fec_max = 10", UINT64_C(1) << (VS_PORT_TRANSPORT + VS_TRANSPORT_FEC_MAX), TERMS },
+		{ "nodelay = yes", UINT64_C(1) << (VS_PORT_TRANSPORT + VS_TRANSPORT_NODELAY), TERMS },
+		{ "interval = 9ms", UINT64_C(1) << (VS_PORT_TRANSPORT + VS_TRANSPORT_INTERVAL), TERMS },
+		{ "resend = 3", UINT64_C(1) << (VS_PORT_TRANSPORT + VS_TRANSPORT_RESEND), TERMS },
+		{ "sndwnd = 300", UINT64_C(1) << (VS_PORT_TRANSPORT + VS_TRANSPORT_SNDWND), TERMS },
+		{ "rcvwnd = 300", UINT64_C(1) << (VS_PORT_TRANSPORT + VS_TRANSPORT_RCVWND), TERMS },
+		{ "preset = normal", UINT64_C(1) << (VS_PORT_TRANSPORT + VS_TRANSPORT_PRESET), NOTED },
+		{ "profile = lan",
+		  UINT64_C(1) << (VS_PORT_TRANSPORT + VS_TRANSPORT_PROFILE) |
+			  UINT64_C(1) << (VS_PORT_TRANSPORT + VS_TRANSPORT_PRESET),
+		  NOTED },
 	};
 	struct vs_server_config before, after;
 	char text[400];
@@ -150,7 +198,8 @@ static void test_port_diff(void **state)
 		parse_server(&after, text);
 		uint64_t diff = vs_server_port_diff(&before.ports[0], &after.ports[0]);
 		assert_true(diff == rows[i].keys);
-		assert_int_equal((diff & ~VS_PORT_LIVE_MASK) == 0, rows[i].live);
+		assert_int_equal((diff & VS_PORT_END_MASK) != 0, rows[i].effect == END);
+		assert_int_equal((diff & VS_PORT_TERMS_MASK) != 0, rows[i].effect == TERMS);
 		assert_int_equal(vs_server_port_equal(&before.ports[0], &after.ports[0]), rows[i].keys == 0);
 		vs_server_config_fini(&after);
 	}
@@ -158,6 +207,106 @@ static void test_port_diff(void **state)
 	assert_true(vs_server_port_diff(&before.ports[0], &after.ports[0]) == UINT64_C(1) << VS_PORT_PUBLIC_KEY);
 	vs_server_config_fini(&after);
 	vs_server_config_fini(&before);
+}
+
+static struct vs_policy policy_of(const struct vs_server_port_config *port)
+{
+	struct vs_policy policy = vs_policy_default();
+	vs_transport_set_policy(&port->transport, &policy);
+	return policy;
+}
+
+/* What a port without any of the keys has is what there was before there were any. */
+static void test_transport_defaults(void **state)
+{
+	const struct vs_policy before = vs_policy_default();
+	struct vs_server_config c;
+	(void)state;
+
+	parse_server(&c, COMMON "[port a]\npublic_key = " KEY_A "\n");
+	struct vs_policy policy = policy_of(&c.ports[0]);
+	assert_int_equal(policy.mode, before.mode);
+	assert_int_equal(policy.fec_up.kind, VS_FEC_OFF);
+	assert_int_equal(policy.fec_down.kind, VS_FEC_OFF);
+	assert_int_equal(policy.kcp.nodelay, before.kcp.nodelay);
+	assert_int_equal(policy.kcp.interval_msec, before.kcp.interval_msec);
+	assert_int_equal(policy.kcp.resend, before.kcp.resend);
+	assert_int_equal(policy.kcp.sndwnd, before.kcp.sndwnd);
+	assert_int_equal(policy.kcp.rcvwnd, before.kcp.rcvwnd);
+	assert_int_equal(policy.carriers, before.carriers);
+	vs_server_config_fini(&c);
+}
+
+static void test_transport_keys(void **state)
+{
+	struct vs_server_config c;
+	(void)state;
+
+	parse_server(&c, COMMON "[port a]\npublic_key = " KEY_A "\nmode = datagram\nfec = 10:3\nfec_up = auto\n"
+		     "fec_max = 33\nnodelay = yes\ninterval = 10ms\nresend = 2\nsndwnd = 512\nrcvwnd = 1024\n"
+		     "carrier = udp, tcp\n");
+	struct vs_policy policy = policy_of(&c.ports[0]);
+	assert_int_equal(policy.mode, VS_MODE_DATAGRAM);
+	assert_int_equal(policy.fec_down.kind, VS_FEC_FIXED);
+	assert_int_equal(policy.fec_down.k, 10);
+	assert_int_equal(policy.fec_down.m, 3);
+	assert_int_equal(policy.fec_up.kind, VS_FEC_AUTO);
+	assert_int_equal(policy.fec_up.overhead_max, 33);
+	assert_true(policy.kcp.nodelay);
+	assert_int_equal(policy.kcp.interval_msec, 10);
+	assert_int_equal(policy.kcp.resend, 2);
+	assert_int_equal(policy.kcp.sndwnd, 512);
+	assert_int_equal(policy.kcp.rcvwnd, 1024);
+	assert_int_equal(policy.carriers, VS_CARRIER_BIT(VS_CARRIER_UDP) | VS_CARRIER_BIT(VS_CARRIER_TCP));
+	vs_server_config_fini(&c);
+}
+
+/* A profile sets what the section does not, whatever the order; one of the section takes the place of that for all. */
+static void test_profiles(void **state)
+{
+	struct vs_server_config c;
+	(void)state;
+
+	parse_server(&c, COMMON
+		     "[port a]\npublic_key = " KEY_A "\nfec = 5:1\nprofile = lossy\nresend = 7\n"
+		     "[port b]\npublic_key = " KEY_B "\npreset = turbo\n"
+		     "[port]\nprofile = game\nkeepalive = 2s\nlanes = 9\n");
+	const struct vs_server_port_config *a = vs_server_config_port(&c, "a"), *b = vs_server_config_port(&c, "b");
+	struct vs_policy policy = policy_of(a);
+	assert_int_equal(policy.mode, VS_MODE_RELIABLE);
+	assert_int_equal(policy.fec_up.k, 5);
+	assert_int_equal(policy.kcp.resend, 7);
+	assert_int_equal(policy.kcp.interval_msec, 2);
+	assert_false(policy.kcp.nodelay);
+	assert_int_equal(a->lanes, 64);
+	assert_true(a->keepalive_usec == 2 * VS_SEC);
+	policy = policy_of(b);
+	assert_int_equal(policy.mode, VS_MODE_DATAGRAM);
+	assert_int_equal(policy.fec_down.kind, VS_FEC_FIXED);
+	assert_int_equal(policy.fec_down.m, 2);
+	assert_true(policy.kcp.nodelay);
+	assert_int_equal(policy.kcp.resend, 2);
+	assert_int_equal(b->lanes, 9);
+	vs_server_config_fini(&c);
+
+	parse_server(&c, COMMON "[port a]\npublic_key = " KEY_A "\nsndwnd = 700\nprofile = lowmem\n");
+	policy = policy_of(&c.ports[0]);
+	assert_int_equal(policy.kcp.sndwnd, 700);
+	assert_int_equal(policy.kcp.rcvwnd, VS_WINDOW_MIN);
+	assert_int_equal(c.ports[0].lanes, 8);
+	vs_server_config_fini(&c);
+}
+
+/* Else one would leave in force what the other has set. */
+static void test_bundles_set_the_same_keys(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < VS_TRANSPORT_KEYS; i++) {
+		const struct vs_schema_bundle *first = vs_transport_keys[i].bundles;
+		for (const struct vs_schema_bundle *b = first; b && b->choice; b++)
+			for (size_t k = 0; k < VS_SCHEMA_SETTINGS_MAX && first->settings[k].key; k++)
+				assert_string_equal(b->settings[k].key, first->settings[k].key);
+	}
 }
 
 static void test_fixed_changes(void **state)
@@ -327,8 +476,11 @@ static int setup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_connection_ports),
 		cmocka_unit_test(test_server_defaults), cmocka_unit_test(test_port_defaults),
 		cmocka_unit_test(test_server_tap),      cmocka_unit_test(test_port_diff),
+		cmocka_unit_test(test_transport_defaults), cmocka_unit_test(test_transport_keys),
+		cmocka_unit_test(test_profiles), cmocka_unit_test(test_bundles_set_the_same_keys),
 		cmocka_unit_test(test_fixed_changes),   cmocka_unit_test(test_adopt),
 		cmocka_unit_test(test_tap_equal),       cmocka_unit_test(test_too_many_taps),
 		cmocka_unit_test(test_client),          cmocka_unit_test(test_document),

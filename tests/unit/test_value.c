@@ -101,6 +101,33 @@ static void test_ifname(void **state)
 	assert_false(vs_ifname_valid("tap%d"));
 }
 
+static void test_cidr_contains(void **state)
+{
+	static const struct {
+		const char *cidr, *addr;
+		bool contains;
+	} cases[] = {
+		{ "10.1.0.0/16", "10.1.255.1", true },         { "10.1.0.0/16", "10.2.0.1", false },
+		{ "10.1.2.3/16", "10.1.9.9", true },           { "10.1.2.3/32", "10.1.2.3", true },
+		{ "10.1.2.3/32", "10.1.2.2", false },          { "0.0.0.0/0", "203.0.113.7", true },
+		{ "0.0.0.0/0", "2001:db8::1", false },         { "::/0", "192.0.2.1", false },
+		{ "2001:db8::/33", "2001:db8:7fff::1", true }, { "2001:db8::/33", "2001:db8:8000::1", false },
+		{ "::1/128", "::1", true },                    { "::ffff:0:0/96", "10.1.2.3", false },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < VS_ARRAY_SIZE(cases); i++) {
+		struct vs_cidr cidr;
+		struct vs_addr addr;
+		struct vs_why why;
+		assert_int_equal(vs_parse_cidr(cases[i].cidr, &cidr, &why), 0);
+		/* The port of a source says nothing. */
+		assert_int_equal(vs_addr_parse(cases[i].addr, (uint16_t)(4000 + i), &addr), 0);
+		if (vs_cidr_contains(&cidr, &addr) != cases[i].contains)
+			fail_msg("%s and %s", cases[i].cidr, cases[i].addr);
+	}
+}
+
 static void test_cidr(void **state)
 {
 	static const char *const wrong[] = {"10.0.0.1", "10.0.0.1/",    "10.0.0.1/33", "::1/129", "/8",
@@ -218,6 +245,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bool),   cmocka_unit_test(test_uint),     cmocka_unit_test(test_duration),
 		cmocka_unit_test(test_size),   cmocka_unit_test(test_ifname),   cmocka_unit_test(test_cidr),
+		cmocka_unit_test(test_cidr_contains),
 		cmocka_unit_test(test_route),  cmocka_unit_test(test_endpoint), cmocka_unit_test(test_list),
 		cmocka_unit_test(test_nearest),
 	};
