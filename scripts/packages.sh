@@ -78,8 +78,8 @@ vs_quietly() {
 	output=$("$@" 2>&1) || { tail -n 60 <<<"$output" >&2 && return 1; }
 }
 
-# vs_build DIRECTORY [MESON-OPTION...]: configures (anew, if there are options) and builds.
-vs_build() {
+# vs_configure DIRECTORY [MESON-OPTION...]: configures (anew, if there are options).
+vs_configure() {
 	local dir=$1
 
 	shift
@@ -88,7 +88,11 @@ vs_build() {
 	elif (($# > 0)); then
 		vs_quietly meson configure "$dir" "$@" || return
 	fi
-	vs_quietly ninja -C "$dir"
+}
+
+# vs_build DIRECTORY [MESON-OPTION...]: configures and builds.
+vs_build() {
+	vs_configure "$@" && vs_quietly ninja -C "$1"
 }
 
 # The scripts are for bash of this version on Linux; Meson needs the system's Python, not one of a virtual environment.
