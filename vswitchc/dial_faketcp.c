@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "io/faketcp_conn.h"
+#include "io/faketcp_socket.h"
 #include "vswitchc/client_state.h"
 
 /* As long as the first answer to a handshake may take. */
@@ -45,6 +46,7 @@ struct vs_conn *client_make_faketcp(struct client *client, int fd, const struct 
 	else
 		conn = vs_faketcp_conn_new(&start, fd, client->raw_fd, vs_loop_now(client->loop));
 	if (conn) {
+		vs_faketcp_narrow_raw(client->raw_fd, &start.local);
 		client->raw_fd = -1;
 		return &conn->conn;
 	}

@@ -136,6 +136,7 @@ static void accept_client(struct task *task, const struct vs_responder_result *r
 	task->refused = vs_params_choose(&policy, &task->handshake.offer,
 					 incarnation_for(client, &task->handshake.offer, policy.protection),
 					 &params) < 0;
+	client->refused = task->refused;
 	if (task->refused)
 		note_refusal(task, member, &params);
 	vs_random(ephemeral, sizeof(ephemeral));

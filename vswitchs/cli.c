@@ -92,9 +92,13 @@ int vs_verb_check(const struct vs_cli_args *args)
 	vs_complaints_init(&complaints, ini_of(args));
 	int err = vs_server_config_load(&config, ini_of(args), &vs_opener_direct, &complaints);
 	vs_complaints_print(&complaints, stderr);
-	if (err == 0)
-		printf("%s: ok: %zu port%s, %zu TAP device%s\n", ini_of(args), config.n_ports,
+	if (err == 0) {
+		printf("%s: ok: %zu port%s, %zu TAP device%s", ini_of(args), config.n_ports,
 		       config.n_ports == 1 ? "" : "s", config.n_taps, config.n_taps == 1 ? "" : "s");
+		if (config.n_listens)
+			printf(", %zu listener%s", config.n_listens, config.n_listens == 1 ? "" : "s");
+		printf("\n");
+	}
 	vs_server_config_fini(&config);
 	return err == 0 ? 0 : VS_EXIT_FAILURE;
 }

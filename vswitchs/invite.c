@@ -177,9 +177,18 @@ static void write_weakest_cipher(FILE *out, const struct vs_server_port_config *
 		fprintf(out, "weakest_cipher = %s\n", vs_protection_name(policy.protection));
 }
 
-static void write_client_ini(FILE *out, const struct vs_invitation *invitation, const struct vs_endpoint *server,
-			     const struct keys *keys, const struct vs_server_port_config *port)
+/* A client looks for `expected` by itself. What is on by default is there, or it is nowhere. */
+static void write_conn_port(FILE *out, const char *key, const struct vs_server_conn_port *port, uint32_t expected)
 {
+	if (!port->is_default && port->port && port->port != expected)
+		fprintf(out, "%s = %u\n", key, port->port);
+}
+
+static void write_client_ini(FILE *out, const struct vs_invitation *invitation, const struct vs_endpoint *server,
+			     const struct keys *keys, const struct vs_server_config *config)
+{
+	const struct vs_server_port_config *port = &config->port_defaults;
+
 	fprintf(out,
 		"; \"%s\" on the virtual LAN of %s.\n"
 		"; On that PC: save this file as /etc/vswitch/%s.ini, then\n"
@@ -189,11 +198,15 @@ static void write_client_ini(FILE *out, const struct vs_invitation *invitation, 
 		"\n"
 		"[common]\n"
 		"server_addr = %s\n"
-		"server_port = %u\n"
+		"server_port = %u\n",
+		invitation->name, server->host, invitation->name, invitation->name, invitation->name, invitation->name,
+		invitation->name, server->host, server->port);
+	write_conn_port(out, "faketcp_port", &config->faketcp_port, server->port);
+	write_conn_port(out, "tcp_port", &config->tcp_port, server->port + 1u);
+	fprintf(out,
 		"server_public_key = %s\n"
 		"private_key = %s\n",
-		invitation->name, server->host, invitation->name, invitation->name, invitation->name, invitation->name,
-		invitation->name, server->host, server->port, keys->server_public_key, keys->private_key);
+		keys->server_public_key, keys->private_key);
 	if (keys->preshared_key[0])
 		fprintf(out, "preshared_key = %s\n", keys->preshared_key);
 	write_weakest_cipher(out, port);
@@ -290,7 +303,7 @@ static int invite(const struct vs_invitation *invitation, const struct vs_server
 	else
 		err = save(edit, invitation, &keys, messages);
 	if (err == 0) {
-		write_client_ini(out, invitation, &server, &keys, &config->port_defaults);
+		write_client_ini(out, invitation, &server, &keys, config);
 		if (fflush(out) != 0 || ferror(out)) {
 			take_back(edit, invitation, messages);
 			err = -EIO;

@@ -238,6 +238,15 @@ static void client_lost(struct client *client, const char *why)
 	free_client(client, 0);
 }
 
+/* Whether the client's link, by older terms than the port's, is not to stay until its keys are due. */
+static bool is_outdated(const struct client *client)
+{
+	struct vs_dport_view view;
+	vs_dport_view(client->port, &view);
+	return client->refused ||
+	       !(client->member->config.transport.carriers & VS_CARRIER_BIT(view.path.carrier));
+}
+
 void server_link_events(void *arg, struct vs_dport *port, unsigned events)
 {
 	struct client *client = vs_dport_user(port);
@@ -256,6 +265,10 @@ void server_link_events(void *arg, struct vs_dport *port, unsigned events)
 	}
 	if (events & VS_LINK_TIMED_OUT) {
 		client_lost(client, "nothing heard for a minute");
+		return;
+	}
+	if (events & VS_LINK_UNRENEWED && is_outdated(client)) {
+		end_client(client, VS_CLOSE_KICKED, "the client does not take the port's new terms");
 		return;
 	}
 	if (events & VS_LINK_UP && !client->up)

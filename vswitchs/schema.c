@@ -321,13 +321,27 @@ static void default_port(struct vs_server_conn_port *port, uint32_t fallback)
 		port->port = 0;
 }
 
+/* What is not asked for gives way: to a listener, and below one of the two to the other. */
+static void settle_with_listens(const struct vs_server_config *config, struct vs_server_conn_port *port,
+				const char *key, struct vs_complaints *complaints)
+{
+	const struct vs_server_listen_config *listen = port->port ? vs_listen_on_tcp(config, port->port) : NULL;
+
+	if (listen && port->is_default)
+		port->port = 0;
+	else if (listen)
+		vs_complain(complaints, listen->line, "[listen %s] has the %s of [common], %u", listen->name, key,
+			    port->port);
+}
+
 static void finish_conn_ports(struct vs_server_config *config, struct vs_complaints *complaints)
 {
 	default_port(&config->faketcp_port, config->bind_port);
 	default_port(&config->tcp_port, config->bind_port + 1);
+	settle_with_listens(config, &config->faketcp_port, "faketcp_port", complaints);
+	settle_with_listens(config, &config->tcp_port, "tcp_port", complaints);
 	if (!config->tcp_port.port || config->tcp_port.port != config->faketcp_port.port)
 		return;
-	/* What is not asked for gives way. */
 	if (config->tcp_port.is_default)
 		config->tcp_port.port = 0;
 	else if (config->faketcp_port.is_default)

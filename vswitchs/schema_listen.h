@@ -15,4 +15,7 @@ void *vs_listen_open(void *target, const char *name, unsigned line);
 /* What a single key does not say. */
 void vs_listen_check(const struct vs_server_config *config, struct vs_complaints *complaints);
 
+/* Whether a listener of protocol = tcp takes this port of [common]'s. NULL: none. */
+const struct vs_server_listen_config *vs_listen_on_tcp(const struct vs_server_config *config, uint32_t port);
+
 #endif

@@ -60,6 +60,7 @@ struct client {
 	bool up;
 	uint64_t since_usec;
 	uint32_t pending_index; /* taken for a handshake under way; SERVER_NO_INDEX: none */
+	bool refused;           /* its last handshake did not do for the port; a link it may have is by older terms */
 	bool answered_clear;    /* the last session it was answered with sends frames in the clear */
 };
 

@@ -240,8 +240,24 @@ int vs_faketcp_open_raw(const struct vs_faketcp_scope *scope, struct vs_fault *f
 	int err = filter_raw(fd, scope);
 	if (err == 0)
 		err = configure_raw(fd, family);
-	if (err == 0)
-		return fd;
-	close(fd);
-	return privileged("raw socket", err, fault);
+	if (err < 0) {
+		close(fd);
+		return privileged("raw socket", err, fault);
+	}
+	vs_faketcp_narrow_raw(fd, &scope->local);
+	return fd;
+}
+
+void vs_faketcp_narrow_raw(int fd, const struct vs_addr *local)
+{
+	struct vs_addr host = *local;
+
+	if (is_wildcard(&host))
+		return;
+	/* A raw socket's port would be a protocol. */
+	if (host.sa.sa_family == AF_INET6)
+		host.in6.sin6_port = 0;
+	else
+		host.in.sin_port = 0;
+	(void)!bind(fd, &host.sa, vs_addr_len(&host));
 }

@@ -36,7 +36,13 @@ int vs_faketcp_guard(int fd, struct vs_fault *fault) VS_MUST_CHECK;
 int vs_faketcp_mute(int fd, struct vs_faketcp_start *start, struct vs_fault *fault) VS_MUST_CHECK;
 
 /* A non-blocking raw socket that takes what the scope says, which cannot be changed any more, and sends without
- * fragmenting. A descriptor, or -errno with a fault. */
+ * fragmenting. What it sends is not bounded: whoever has it can forge segments, but read nobody else's. A descriptor,
+ * or -errno with a fault. */
 int vs_faketcp_open_raw(const struct vs_faketcp_scope *scope, struct vs_fault *fault) VS_MUST_CHECK;
+
+/* Binds a raw socket to an address of this host, if that is known: the kernel, which copies each TCP packet for each raw
+ * socket before it asks its filter, then does so with those to that address only, and not with what goes through the
+ * TAP. Needs no privilege; where it fails, nothing is lost but that. */
+void vs_faketcp_narrow_raw(int fd, const struct vs_addr *local);
 
 #endif

@@ -8,7 +8,8 @@
  * arrives, and an equation whose pivot is all that is left of it is a datum regained.
  *
  * Bounds. A parity costs at most VS_FEC_WINDOW_MAX + 2 * VS_FEC_EQUATIONS_MAX additions of symbols, a datum
- * 2 * VS_FEC_EQUATIONS_MAX; a parity that tells nothing new, none. Memory is taken by the first shard, all at once, and
+ * 2 * VS_FEC_EQUATIONS_MAX, and either one multiplication for each datum that it brings back; a parity that tells nothing
+ * new, none. Memory is taken by the first shard, all at once, and
  * given back by vs_fec_rx_release(). Where there is none, data pass and nothing is regained.
  *
  * Each sequence number is delivered once, as received or as recovered, whichever is first; what comes again, or is so

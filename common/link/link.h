@@ -59,6 +59,7 @@ enum {
 	VS_LINK_CLOSED = 16,        /* the peer has ended the link: vs_link_close_reason() */
 	VS_LINK_TIMED_OUT = 32,     /* nothing heard for VS_LINK_TIMEOUT */
 	VS_LINK_ERROR = 64,         /* the peer has sent what cannot be: the link is over */
+	VS_LINK_UNRENEWED = 128,    /* responder: the peer has been asked for a handshake in vain: vs_link_renew() */
 	VS_LINK_SILENT = 512,       /* initiator, with WANT_HANDSHAKE: because the peer has gone silent, or
 				     * does not hear us any more */
 };
@@ -111,7 +112,7 @@ bool vs_link_take_retired(struct vs_link *link, uint32_t *index);
 
 /* Responder: the terms have changed. Has the peer make a handshake at once, for a session with the new ones, which
  * resumes the link; it is asked again each second, ten times in all, until one installed after this call takes effect.
- * A peer that does not know the message has the new terms when its keys are due. */
+ * Then, if there is none, VS_LINK_UNRENEWED: the peer does not know the message, or does not take the terms. */
 void vs_link_renew(struct vs_link *link, uint64_t now);
 
 /* Whether frames can flow. */

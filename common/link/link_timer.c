@@ -20,7 +20,7 @@
 /* A handshake that was asked for and has not come is asked for again. */
 #define ASK_AGAIN (5 * VS_SEC)
 
-/* A RENEW that has brought no session is said again. */
+/* A RENEW that has brought no session is said again; after the last, the peer has as long once more. */
 #define RENEW_AGAIN VS_SEC
 #define RENEWS_MAX 10
 
@@ -203,7 +203,13 @@ bool vs_link_renew_due(struct vs_link *link, uint64_t now)
 	struct link_renew *renew = &link->renew;
 	if (now < renew->deadline)
 		return false;
-	renew->deadline = ++renew->sent < RENEWS_MAX ? now + RENEW_AGAIN : VS_NEVER;
+	if (renew->sent == RENEWS_MAX) {
+		renew->deadline = VS_NEVER;
+		link->events |= VS_LINK_UNRENEWED;
+		return false;
+	}
+	renew->sent++;
+	renew->deadline = now + RENEW_AGAIN;
 	return true;
 }
 

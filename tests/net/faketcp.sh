@@ -70,6 +70,11 @@ wait_for "pc1 is up (IPv4)" 15 port_is pc1 up
 wait_for "pc2 is up (IPv6)" 15 port_is pc2 up
 check "pc1 goes over fake TCP, as both ends say" goes_over_faketcp pc1
 check "pc2 does" goes_over_faketcp pc2
+hears_only_its_address() {
+	in_ns pc1 awk 'FNR > 1 { split($2, at, ":"); others += at[1] ~ /^0+$/; n++ } END { exit !(n == 1 && !others) }' \
+		/proc/net/raw
+}
+check "pc1's raw socket hears nothing but what comes to the address of its uplink" hears_only_its_address
 check "pings" ping_all pc1 "$(lan_ip pc2)" 50
 check "... of full frames" ping_all pc1 "$(lan_ip pc2)" 20 -s 1472 -M "do"
 background iperf3 pc2 iperf3 -s

@@ -204,6 +204,36 @@ static void test_bind_addr_is_the_second_choice(void **state)
 	vs_client_config_fini(&client);
 }
 
+/* Where the server's TCP ports are not those that clients look for by themselves. */
+static void test_tcp_ports(void **state)
+{
+	static const struct {
+		const char *keys, *address;
+		unsigned faketcp, tcp; /* 0: the file says nothing */
+	} rows[] = {
+		{ "", NULL, 0, 0 },
+		{ "bind_port = 9\n", NULL, 0, 0 },
+		{ "faketcp_port = 443\ntcp_port = 8443\n", NULL, 443, 8443 },
+		{ "faketcp_port = 7000\ntcp_port = 7001\n", NULL, 0, 0 },
+		{ "faketcp_port = 7000\ntcp_port = 7001\n", "h:9", 7000, 7001 },
+		{ "faketcp_port = 0\ntcp_port = 7000\n", NULL, 0, 7000 },
+		{ "faketcp_port = 443\ntcp_port = 0\n", NULL, 443, 0 },
+	};
+	struct fixture *fx = *state;
+	struct vs_client_config client;
+	char text[400];
+
+	for (size_t i = 0; i < VS_ARRAY_SIZE(rows); i++) {
+		snprintf(text, sizeof(text), "[common]\nprivate_key = " PRIVATE "\npublic_addr = h\n%s", rows[i].keys);
+		write_ini(fx, text);
+		assert_int_equal(invite(fx, "alice", rows[i].address, false), 0);
+		parse_client(fx, &client);
+		assert_int_equal(client.faketcp_port, rows[i].faketcp);
+		assert_int_equal(client.tcp_port, rows[i].tcp);
+		vs_client_config_fini(&client);
+	}
+}
+
 static void test_refusals_change_nothing(void **state)
 {
 	static const struct {
@@ -317,6 +347,7 @@ int main(void)
 		TEST(test_weak_cipher),
 		TEST(test_address),
 		TEST(test_bind_addr_is_the_second_choice),
+		TEST(test_tcp_ports),
 		TEST(test_refusals_change_nothing),
 		TEST(test_broken_file_is_left_alone),
 		TEST(test_mode_and_symlink_stay),

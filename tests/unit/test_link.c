@@ -447,6 +447,29 @@ static void test_renew(void **state)
 	close_world(w);
 }
 
+/* Nor without saying so in the end; a session that comes before that is in time. */
+static void test_renew_in_vain(void **state)
+{
+	(void)state;
+	struct world *w = open_world();
+	struct vs_params params = default_params();
+	params.resumed = true;
+	bring_up(w);
+	vs_link_renew(w->b.link, w->now);
+	run_until(w, w->now + 9500 * VS_MSEC);
+	assert_int_equal(vs_link_take_events(w->b.link) & VS_LINK_UNRENEWED, 0);
+	run_until(w, w->now + VS_SEC);
+	assert_true(vs_link_take_events(w->b.link) & VS_LINK_UNRENEWED);
+	run_until(w, w->now + 20 * VS_SEC);
+	assert_int_equal(vs_link_take_events(w->b.link) & VS_LINK_UNRENEWED, 0);
+	vs_link_renew(w->b.link, w->now);
+	run_until(w, w->now + 9500 * VS_MSEC);
+	install(w, &params);
+	run_until(w, w->now + 20 * VS_SEC);
+	assert_int_equal(vs_link_take_events(w->b.link) & VS_LINK_UNRENEWED, 0);
+	close_world(w);
+}
+
 /* A responder that asks all the time gets no more than a handshake a second. */
 static void test_renew_without_end(void **state)
 {
@@ -716,6 +739,7 @@ int main(void)
 		cmocka_unit_test(test_rekey_keeps_the_lanes),
 		cmocka_unit_test(test_new_terms_lose_nothing),
 		cmocka_unit_test(test_renew),
+		cmocka_unit_test(test_renew_in_vain),
 		cmocka_unit_test(test_renew_without_end),
 		cmocka_unit_test(test_silence_asks_for_a_handshake_then_times_out),
 		cmocka_unit_test(test_without_a_session_nothing_is_due),
