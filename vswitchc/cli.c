@@ -10,6 +10,7 @@ static const struct vs_column status_fields[] = {
 	{ "version", "version", VS_CELL_TEXT },     { "running for", "uptime_sec", VS_CELL_AGE },
 	{ "state", "state", VS_CELL_TEXT },         { "since", "since_sec", VS_CELL_AGE },
 	{ "server", "server", VS_CELL_TEXT },       { "address", "address", VS_CELL_TEXT },
+	{ "carrier", "carrier", VS_CELL_TEXT },
 	{ "device", "device", VS_CELL_TEXT },       { "MAC", "mac", VS_CELL_TEXT },
 	{ "public key", "public_key", VS_CELL_TEXT }, { "round trip", "rtt_usec", VS_CELL_USEC },
 	{ "loss", "loss", VS_CELL_SHARE },          { "received", "rx_bytes", VS_CELL_BYTES },

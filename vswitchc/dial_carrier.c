@@ -75,7 +75,13 @@ static void connect_failed(struct client *client, int err)
 	client->connect_from_usec = vs_loop_now(client->loop) + VS_MIN(pause, (uint64_t)CONNECT_AGAIN_MAX);
 	vs_debug("%s connection to %s: %s", client_carrier_text(client->target.carrier), vs_addr_format(&to, text),
 		 strerror(-err));
-	/* With nothing else to try, people want to know. */
+}
+
+/* With nothing else to try, people want to know. */
+static void complain_of_connection(struct client *client, int err)
+{
+	char text[VS_ADDR_TEXT_MAX];
+	struct vs_addr to = address_of(client, &client->target);
 	if (client->config.carrier == (int)client->target.carrier)
 		client_complain(client, "%s connection to %s: %s", client_carrier_text(client->target.carrier),
 				vs_addr_format(&to, text), strerror(-err));
@@ -130,6 +136,8 @@ static void connected(void *arg, int fd)
 	struct client *client = arg;
 	struct vs_path path;
 	client->connecting = NULL;
+	if (fd < 0)
+		complain_of_connection(client, fd);
 	int err = fd < 0 ? fd : adopt(client, fd, &path);
 	if (err == 0) {
 		client->connect_failures = 0;
@@ -140,6 +148,7 @@ static void connected(void *arg, int fd)
 	}
 }
 
+/* -errno, of which has been complained. */
 static int start_connecting(struct client *client)
 {
 	struct vs_addr to = address_of(client, &client->target);
@@ -156,7 +165,10 @@ static int start_connecting(struct client *client)
 		client_complain_of(client, err, &fault);
 		return err;
 	}
-	return vs_connect_start(client->loop, fd, &to, CONNECT_TIMEOUT, connected, client, &client->connecting);
+	err = vs_connect_start(client->loop, fd, &to, CONNECT_TIMEOUT, connected, client, &client->connecting);
+	if (err < 0)
+		complain_of_connection(client, err);
+	return err;
 }
 
 /* The connection of an attempt that has come to nothing. */

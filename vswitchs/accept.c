@@ -111,7 +111,11 @@ static bool take_index(struct client *client)
 static void note_refusal(const struct task *task, const struct member *member, const struct vs_params *demanded)
 {
 	vs_drop(&task->server->handshake_drops, VS_DROP_HANDSHAKE_TERMS);
-	if (!vs_offer_allows(&task->handshake.offer, demanded->protection))
+	/* Whoever takes any carrier begins with one that may not be allowed: nothing to worry about. */
+	if (!(demanded->carriers & VS_CARRIER_BIT(task->path.carrier)))
+		VS_LOG_LIMITED(VS_LOG_INFO, "%s: the client dials over %s, which the port's carrier does not allow",
+			       member->config.name, vs_carrier_name(task->path.carrier));
+	else if (!vs_offer_allows(&task->handshake.offer, demanded->protection))
 		VS_LOG_LIMITED(VS_LOG_WARN, "%s: the port has cipher = %s, which the client's weakest_cipher forbids",
 			       member->config.name, vs_cipher_text(demanded->cipher, demanded->protection));
 	else

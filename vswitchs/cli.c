@@ -11,7 +11,8 @@
 
 static const struct vs_column status_fields[] = {
 	{ "version", "version", VS_CELL_TEXT },      { "running for", "uptime_sec", VS_CELL_AGE },
-	{ "listening on", "listen", VS_CELL_TEXT },  { "public key", "public_key", VS_CELL_TEXT },
+	{ "listening on", "listen", VS_CELL_TEXT },  { "fake TCP port", "faketcp_port", VS_CELL_TEXT },
+	{ "TCP port", "tcp_port", VS_CELL_TEXT },    { "public key", "public_key", VS_CELL_TEXT },
 	{ "ports up", "ports_up", VS_CELL_COUNT },   { "ports", "ports_total", VS_CELL_COUNT },
 	{ "MACs", "macs", VS_CELL_COUNT },           { "MACs at most", "macs_max", VS_CELL_COUNT },
 	{ "buffers", "pool_bytes", VS_CELL_BYTES },  { "dropped", "drops", VS_CELL_TALLY },

@@ -65,16 +65,6 @@ static bool addresses_meet(const struct vs_addr_list *a, const struct vs_addr_li
 	return false;
 }
 
-const struct vs_server_listen_config *vs_listen_on_tcp(const struct vs_server_config *config, uint32_t port)
-{
-	for (const struct vs_server_listen_config *listen = config->listens; listen < config->listens + config->n_listens;
-	     listen++)
-		if (listen->protocol == VS_PLAIN_STREAM && listen->bind_port == port &&
-		    addresses_meet(&listen->bind_addr, &config->bind_addr))
-			return listen;
-	return NULL;
-}
-
 static void check_place(const struct vs_server_config *config, const struct vs_server_listen_config *listen,
 			struct vs_complaints *complaints)
 {
@@ -133,6 +123,16 @@ const struct vs_server_listen_config *vs_server_config_listen(const struct vs_se
 	for (size_t i = 0; i < config->n_listens; i++)
 		if (strcmp(config->listens[i].name, name) == 0)
 			return &config->listens[i];
+	return NULL;
+}
+
+const struct vs_server_listen_config *vs_listen_on_tcp(const struct vs_server_config *config, uint32_t port)
+{
+	for (const struct vs_server_listen_config *listen = config->listens; listen < config->listens + config->n_listens;
+	     listen++)
+		if (listen->protocol == VS_PLAIN_STREAM && listen->bind_port == port &&
+		    addresses_meet(&listen->bind_addr, &config->bind_addr))
+			return listen;
 	return NULL;
 }
 

@@ -26,6 +26,13 @@ static json_t *listen_json(const struct server *server)
 	return list;
 }
 
+/* null: it does not listen for this carrier. */
+static json_t *conn_port_json(const struct server *server, enum vs_carrier_kind kind,
+			      const struct vs_server_conn_port *port)
+{
+	return server->carriers & VS_CARRIER_BIT(kind) ? json_integer(port->port) : json_null();
+}
+
 static json_t *carrier_json(const struct vs_carrier_stats *carrier)
 {
 	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "tx_datagrams", (json_int_t)carrier->tx_datagrams,
@@ -78,6 +85,9 @@ static json_t *status_json(struct server *server)
 	json_t *status = json_pack("{s:s, s:f, s:o, s:s}", "version", VS_VERSION, "uptime_sec",
 				   seconds_since(server, server->started_usec), "listen", listen_json(server),
 				   "public_key", vs_key_format(vs_responder_public_key(server->responder), key));
+	json_object_set_new(status, "faketcp_port",
+			    conn_port_json(server, VS_CARRIER_FAKETCP, &server->config.faketcp_port));
+	json_object_set_new(status, "tcp_port", conn_port_json(server, VS_CARRIER_TCP, &server->config.tcp_port));
 	set_integer(status, "ports_up", up);
 	set_integer(status, "ports_total", total);
 	set_integer(status, "macs", macs.entries);

@@ -60,7 +60,7 @@ struct vs_conn *vs_conntable_find(const struct vs_conntable *table, const struct
 	const struct vs_list *bucket = &table->buckets[bucket_of(peer, local)];
 	struct vs_conn *conn;
 	VS_LIST_FOREACH(bucket, conn, struct vs_conn, bucket)
-		if (vs_addr_equal(&conn->peer, peer) && vs_addr_equal(&conn->local, local))
+		if (vs_conn_is(conn, peer, local))
 			return conn;
 	return NULL;
 }

@@ -38,6 +38,12 @@ static inline void vs_conn_free(struct vs_conn *conn)
 		conn->free(conn);
 }
 
+/* Whether the two addresses are its name. */
+static inline bool vs_conn_is(const struct vs_conn *conn, const struct vs_addr *peer, const struct vs_addr *local)
+{
+	return vs_addr_equal(&conn->peer, peer) && vs_addr_equal(&conn->local, local);
+}
+
 #define VS_CONNTABLE_BUCKETS 1024
 #define VS_CONNTABLE_MAX 16384
 

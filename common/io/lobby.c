@@ -78,8 +78,7 @@ static struct guest *find_guest(const struct vs_lobby *lobby, enum vs_carrier_ki
 {
 	struct guest *guest;
 	VS_LIST_FOREACH(&lobby->guests, guest, struct guest, node)
-		if (guest->conn->kind == kind && vs_addr_equal(&guest->conn->peer, peer) &&
-		    vs_addr_equal(&guest->conn->local, local))
+		if (guest->conn->kind == kind && vs_conn_is(guest->conn, peer, local))
 			return guest;
 	return NULL;
 }

@@ -14,8 +14,7 @@
 
 static bool is_of(const struct vs_conn *conn, const struct vs_path *path)
 {
-	return path->carrier == conn->kind && vs_addr_equal(&path->peer, &conn->peer) &&
-	       vs_addr_equal(&path->local, &conn->local);
+	return path->carrier == conn->kind && vs_conn_is(conn, &path->peer, &path->local);
 }
 
 static bool in_use(const struct vs_wport *port, const struct vs_conn *conn)

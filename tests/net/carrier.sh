@@ -33,6 +33,10 @@ goes_over() {
 	port_has "$1" ".carrier == \"$2\"" && ask_client "$1" | jq -e --arg c "$2" '.carrier == $c'
 }
 
+listens_for_all() {
+	ask_server status | jq -e --argjson p "$SERVER_PORT" '.faketcp_port == $p and .tcp_port == $p + 1'
+}
+
 bits_per_second() {
 	jq '.end.sum_received.bits_per_second // 0 | floor' "$1"
 }
@@ -50,6 +54,7 @@ start_server
 start_client pc1 pc2
 wait_for "pc1 is up by TCP" 15 port_is pc1 up
 wait_for "pc2 is up by UDP" 15 port_is pc2 up
+check "the server says where it listens for TCP" listens_for_all
 check "pc1 goes over TCP, as both ends say" goes_over pc1 tcp
 check "pc2 goes over UDP, as both ends say" goes_over pc2 udp
 check "TCP to UDP: pings" ping_all pc1 "$(lan_ip pc2)" 50
@@ -191,11 +196,40 @@ complains() {
 	grep -q "not connected: the server's port allows carrier = tcp, but here it is udp" "$RUN/pc1.log"
 }
 wait_for "pc1, which takes UDP only, says why it does not connect" 10 complains
+check "... and so does the server" grep -q "pc1: the client dials over udp, which the port's carrier does not allow" \
+	"$RUN/server.log"
 check_not "... and does not" port_is pc1 up
 stop pc1 || fail "pc1 ends"
 client_ini pc1
 start_client pc1
 wait_for "pc1, which takes any, connects again" 15 port_is pc1 up
 check "... by TCP" goes_over pc1 tcp
+
+# --- The port takes back what a live link goes by ---
+server_ini -- pc1 pc2
+check "reload" reload_server
+stop pc1 || fail "pc1 ends"
+client_ini pc1 carrier=udp
+start_client pc1
+wait_for "pc1 connects by UDP" 15 goes_over pc1 udp
+server_ini -- "pc1:carrier=faketcp" pc2
+check "pc1's port is for fake TCP only from now on" reload_server
+wait_for "pc1, which takes UDP only, is soon cut off" 20 port_is pc1 waiting
+check "... as the server's log says" grep -q "pc1: link to .* ended: the client does not take the port's new terms" \
+	"$RUN/server.log"
+check "... and pc1's" grep -q "the server's port allows carrier = faketcp, but here it is udp" "$RUN/pc1.log"
+stop pc1 || fail "pc1 ends"
+server_ini -- pc1 pc2
+check "reload" reload_server
+client_ini pc1
+start_client pc1
+wait_for "pc1, which takes any, connects by UDP" 15 goes_over pc1 udp
+handshakes=$(port_value pc1 handshakes)
+server_ini -- "pc1:carrier=faketcp" pc2
+since=$(usec)
+check "reload: fake TCP only" reload_server
+recovers_within "pc1 moves at once" 3 "$since" goes_over pc1 faketcp
+check "... with the link that it has" test "$(port_value pc1 handshakes)" -gt "$handshakes"
+check "pings by fake TCP" can_ping pc1 "$(lan_ip pc2)"
 
 finish

@@ -70,6 +70,7 @@ wait_for "pc1 is up (IPv4)" 15 port_is pc1 up
 wait_for "pc2 is up (IPv6)" 15 port_is pc2 up
 check "pc1 goes over fake TCP, as both ends say" goes_over_faketcp pc1
 check "pc2 does" goes_over_faketcp pc2
+# shellcheck disable=SC2016 # these are awk's
 hears_only_its_address() {
 	in_ns pc1 awk 'FNR > 1 { split($2, at, ":"); others += at[1] ~ /^0+$/; n++ } END { exit !(n == 1 && !others) }' \
 		/proc/net/raw

@@ -13,7 +13,7 @@
 
 #include "sim/traffic.h"
 
-#define SIM_STALL_MAX (1 * VS_SEC)
+#define SIM_STALL_MAX (1100 * VS_MSEC) /* max_age, and the timers that notice */
 #define SIM_RESTART_STALL_MAX (3 * VS_SEC)
 
 struct sim_checks {

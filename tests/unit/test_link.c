@@ -11,6 +11,7 @@
 
 #include "link/link.h"
 #include "link/session.h"
+#include "superframe.h"
 
 #define PIPE_MAX 8192
 #define SEEN_MAX 400
@@ -639,6 +640,43 @@ static void test_super_frames_that_were_not_agreed_on(void **state)
 	close_world(w);
 }
 
+/* A super-frame that waits when new terms forbid it goes as the frames that it stands for. */
+static void test_super_frames_are_no_longer_agreed_on(void **state)
+{
+	(void)state;
+	const struct superframe shape = { .name = "tcp4", .tcp_flags = 0x10, .payload = 5 * 1000, .gso_size = 1000 };
+	struct world *w = open_world();
+	struct vs_params params = default_params();
+	params.features = VS_FEATURE_SUPER;
+	install(w, &params);
+	run_until(w, w->now + VS_SEC);
+	struct vs_frame *frame = superframe_new(w->pool, &shape), *got;
+	assert_non_null(frame);
+	vs_link_send(w->a.link, frame, w->now);
+	params.features = 0;
+	params.incarnation++;
+	install(w, &params);
+	unsigned frames = 0;
+	for (uint64_t end = w->now + VS_SEC; w->now < end; w->now += VS_MSEC) {
+		uint8_t buffer[VS_DATAGRAM_MAX];
+		struct vs_link_sent sent;
+		struct vs_path path = { 0 };
+		size_t len;
+		while ((len = vs_link_output(w->a.link, w->now, buffer, sizeof(buffer), &sent)))
+			vs_link_input(w->b.link, buffer, len, &path, w->now, &w->b.arrived);
+		while ((len = vs_link_output(w->b.link, w->now, buffer, sizeof(buffer), &sent)))
+			vs_link_input(w->a.link, buffer, len, &path, w->now, &w->a.arrived);
+		for (; (got = vs_frame_list_pop(&w->b.arrived.frames)); frames++) {
+			assert_false(got->super);
+			assert_true(got->len <= 1100);
+			vs_frame_unref(got);
+		}
+	}
+	assert_int_equal(frames, 5);
+	assert_false(vs_link_take_events(w->b.link) & VS_LINK_ERROR);
+	close_world(w);
+}
+
 static void test_datagram_mode(void **state)
 {
 	(void)state;
@@ -748,6 +786,7 @@ int main(void)
 		cmocka_unit_test(test_idle_link_is_quiet),
 		cmocka_unit_test(test_super_frames),
 		cmocka_unit_test(test_super_frames_that_were_not_agreed_on),
+		cmocka_unit_test(test_super_frames_are_no_longer_agreed_on),
 		cmocka_unit_test(test_datagram_mode),
 		cmocka_unit_test(test_data_delay_nothing_else),
 		cmocka_unit_test(test_data_do_not_delay_a_close),

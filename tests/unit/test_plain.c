@@ -112,8 +112,10 @@ static void prove(struct fixture *f, uint16_t wnd)
 	assert_true(vs_plain_is_proven(f->plain));
 }
 
+#define HEARD_MAX 2048 /* segments: more ACKs than are owed at most */
+
 struct heard {
-	struct vs_segment seg[512];
+	struct vs_segment seg[HEARD_MAX];
 	uint8_t bytes[512 * 1500];
 	size_t n, used;
 };
@@ -125,11 +127,12 @@ static void listen_to(struct fixture *f, struct heard *heard)
 	size_t size;
 	heard->n = heard->used = 0;
 	while ((size = vs_plain_output(f->plain, f->now, &bytes))) {
-		assert_true(size <= VS_PLAIN_KCP_MTU);
+		assert_true(size <= VS_PLAIN_KCP_MTU && heard->used + size <= sizeof(heard->bytes));
 		memcpy(heard->bytes + heard->used, bytes, size);
 		struct vs_view view = vs_view_of(heard->bytes + heard->used, size);
 		heard->used += size;
 		while (view.len) {
+			assert_true(heard->n < HEARD_MAX);
 			struct vs_segment *seg = &heard->seg[heard->n++];
 			assert_true(vs_segment_decode(&view, seg));
 			assert_int_equal(seg->conv, CONV);

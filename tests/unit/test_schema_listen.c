@@ -76,6 +76,10 @@ static void test_refused(void **state)
 	static const struct {
 		const char *text, *said;
 	} cases[] = {
+		{ "tcp_port = 7009\n[listen old]\nprotocol = tcp\nbind_port = 7009\n" ALLOW,
+		  "f.ini:4: [listen old] has the tcp_port of [common], 7009\n" },
+		{ "faketcp_port = 7009\n[listen old]\nprotocol = tcp\nbind_port = 7009\n" ALLOW,
+		  "f.ini:4: [listen old] has the faketcp_port of [common], 7009\n" },
 		{ LISTEN, "f.ini:3: [listen old] needs `allow`, the source addresses that may connect: without handshake and "
 			  "cipher, whoever reaches the port would be on the LAN\n" },
 		{ "[listen old]\nbind_port = 7001\n" ALLOW, "protocol" },
@@ -100,6 +104,9 @@ static void test_refused(void **state)
 		/* Other protocols and addresses are other places. */
 		{ "[listen old]\nprotocol = tcp\nbind_port = 7000\n" ALLOW, NULL },
 		{ LISTEN ALLOW "[listen b]\nprotocol = tcp\nbind_port = 7001\n" ALLOW, NULL },
+		{ "tcp_port = 7001\n" LISTEN ALLOW, NULL },
+		{ "tcp_port = 7009\nbind_addr = 192.0.2.1\n[listen b]\nprotocol = tcp\nbind_port = 7009\n"
+		  "bind_addr = 192.0.2.2\n" ALLOW, NULL },
 		{ LISTEN ALLOW "bind_addr = ::1\n[listen b]\nprotocol = kcp\nbind_port = 7001\nbind_addr = ::2\n" ALLOW,
 		  NULL },
 	};
@@ -113,6 +120,31 @@ static void test_refused(void **state)
 		if (!cases[i].said ? said[0] : !strstr(said, cases[i].said))
 			fail_msg("%s-> %s", cases[i].text, said);
 		free(said);
+		vs_server_config_fini(&c);
+	}
+}
+
+/* The ports of [common] that nobody has asked for give way to a listener. */
+static void test_defaults_give_way(void **state)
+{
+	static const struct {
+		const char *lines;
+		uint32_t faketcp, tcp; /* 0: off */
+	} rows[] = {
+		{ "protocol = kcp\nbind_port = 7001\n", 7000, 7001 },
+		{ "protocol = tcp\nbind_port = 7001\n", 7000, 0 },
+		{ "protocol = tcp\nbind_port = 7000\n", 0, 7001 },
+		{ "protocol = tcp\nbind_port = 7002\n", 7000, 7001 },
+	};
+	struct vs_server_config c;
+	char text[400];
+	(void)state;
+
+	for (size_t i = 0; i < VS_ARRAY_SIZE(rows); i++) {
+		snprintf(text, sizeof(text), COMMON "[listen old]\n%s" ALLOW, rows[i].lines);
+		parse_well(&c, text);
+		assert_int_equal(c.faketcp_port.port, rows[i].faketcp);
+		assert_int_equal(c.tcp_port.port, rows[i].tcp);
 		vs_server_config_fini(&c);
 	}
 }
@@ -178,6 +210,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_defaults_give_way),
 		cmocka_unit_test(test_equal),
 		cmocka_unit_test(test_too_many),
 	};
