@@ -5,17 +5,12 @@
 #include <string.h>
 #include <sys/socket.h>
 
-union control {
-	struct cmsghdr align;
-	uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
-};
-
 /* A segment on its way to the kernel. */
 struct outgoing {
 	struct vs_faketcp_conn *conn;
 	uint32_t seq; /* of the connection before it */
 	struct vs_addr to;
-	union control control;
+	_Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(struct in6_pktinfo))];
 	uint8_t header[VS_FAKETCP_HEADER_MAX];
 	struct iovec parts[2];
 };
@@ -62,7 +57,7 @@ static int socket_for(const struct vs_faketcp_sender *sender, const struct vs_fa
 static void address_message(struct outgoing *out, struct msghdr *h)
 {
 	const struct vs_addr *local = &out->conn->conn.local;
-	struct cmsghdr *c = &out->control.align;
+	struct cmsghdr *c = (void *)out->control;
 
 	out->to = out->conn->conn.peer;
 	*h = (struct msghdr){
@@ -70,7 +65,7 @@ static void address_message(struct outgoing *out, struct msghdr *h)
 		.msg_namelen = vs_addr_len(&out->to),
 		.msg_iov = out->parts,
 		.msg_iovlen = VS_ARRAY_SIZE(out->parts),
-		.msg_control = out->control.bytes,
+		.msg_control = out->control,
 	};
 	if (local->sa.sa_family == AF_INET6) {
 		struct in6_pktinfo info = { .ipi6_addr = local->in6.sin6_addr,
