@@ -70,12 +70,17 @@ while running there && running back; do
 	all_changes
 	rounds=$((rounds + 1))
 done
+# What the queues have dropped, of all frames: on a machine that is short of time they do, and rightly.
+dropped_by_queues() {
+	{ ask_server ports; ask_client pc1; ask_client pc2; } | jq -s '[.. | .queue? | objects | .codel] | add'
+}
+
 for stream in there back; do
 	wait_for "the stream ends after $rounds rounds of changes" 20 gone "$stream"
 	lost=$(jq -r '.end.sum.lost_packets' "$RUN/$stream.log")
 	sent=$(jq -r '.end.sum.packets' "$RUN/$stream.log")
 	check "of $sent numbered datagrams some have come" test "$sent" -gt 100
-	check "... and none is lost ($lost)" test "$lost" -le 0
+	check "... and none is lost ($lost) but by queues" test "$lost" -le "$(dropped_by_queues)"
 done
 
 # --- And under load ---
