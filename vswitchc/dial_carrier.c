@@ -339,8 +339,7 @@ void client_conn_closed(void *arg, struct vs_wport *port, const struct vs_conn *
 {
 	struct client *client = arg;
 	const struct vs_path *path = vs_link_path(vs_wport_link(port));
-	bool link = path->carrier == conn->kind && vs_addr_equal(&path->peer, &conn->peer) &&
-		    vs_addr_equal(&path->local, &conn->local);
+	bool link = path->carrier == conn->kind && vs_conn_is(conn, &path->peer, &path->local);
 	if (client->on_trial && client->before_trial.carrier == conn->kind && !link) {
 		/* There is no way back any more. */
 		end_trial(client, vs_loop_now(client->loop));
